@@ -1,0 +1,1 @@
+"""What every command shares: flags, files, devices, checkpoints and run logs."""

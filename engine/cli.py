@@ -1,0 +1,208 @@
+"""Commands from dataclasses: each field is a flag, its default and its help."""
+
+import dataclasses
+import errno
+import importlib
+import inspect
+import json
+import os
+import sys
+import tomllib
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from typer.core import TyperCommand
+
+from engine.errors import GateError, UserError
+
+C = TypeVar("C")
+
+EXIT_GATE = 3
+EXIT_INTERRUPTED = 130
+
+
+def command(
+    config_type: type[C], run: Callable[[C], int | None], example: str = ""
+) -> Callable[[list[str] | None], NoReturn]:
+    """Make the `main` of a command module.
+
+    Args:
+        config_type: A frozen dataclass; its docstring is the help text and each field, annotated with
+            `typer.Argument` or `typer.Option`, is a flag.
+        run: Does the work; an integer that it returns is the exit code.
+        example: A command line shown at the end of `--help`.
+
+    Returns:
+        `main(argv=None)`, which never returns: exit code 0, 2 with one line for a `UserError`, 3 for a gate that
+        a run violated, 130 after Ctrl-C.
+    """
+
+    def main(argv: list[str] | None = None) -> NoReturn:
+        sys.exit(_guarded(lambda: _invoke(config_type, run, example, argv)))
+
+    return main
+
+
+def dispatch(package: str, summary: str, commands: dict[str, tuple[str, str]]) -> NoReturn:
+    """Run `python -m PACKAGE COMMAND ...`; without a command, list them.
+
+    Args:
+        package: Name of the package, for the messages.
+        summary: One line about the package.
+        commands: Command name to (module that has a `main`, one-line help). Only the chosen module is imported.
+    """
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        width = max(map(len, commands))
+        print(f"{summary}\n\nUsage: python -m {package} COMMAND [--help]\n\nCommands:")
+        for name, (_, text) in commands.items():
+            print(f"  {name:<{width}}  {text}")
+        sys.exit(0)
+    name = arguments[0]
+    if name not in commands:
+        print(f"python -m {package}: no command {name!r}; one of: {', '.join(commands)}", file=sys.stderr)
+        sys.exit(2)
+    module, _ = commands[name]
+    sys.argv[0] = f"python -m {package} {name}"
+    main: Callable[[list[str]], NoReturn] = importlib.import_module(module).main
+    main(arguments[1:])
+
+
+def config_as_dict(config: Any) -> dict[str, Any]:
+    """Return a config dataclass as plain JSON values (paths as text)."""
+    return {
+        key: value.as_posix() if isinstance(value, Path) else value for key, value in dataclasses.asdict(config).items()
+    }
+
+
+def _invoke(config_type: type[C], run: Callable[[C], int | None], example: str, argv: list[str] | None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    defaults, arguments = _take_config_file(config_type, arguments)
+    callback = _callback(config_type, run, defaults)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    epilog = f"Example: {example}" if example else None
+    app.command(cls=TyperCommand, epilog=epilog, context_settings={"show_default": True})(callback)
+    result = app(arguments, standalone_mode=False, prog_name=_program_name())
+    return int(result or 0)
+
+
+def _program_name() -> str:
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if sys.argv[0].startswith("python -m") or spec is None:
+        return sys.argv[0]
+    return f"python -m {spec.name.removesuffix('.__main__')}"
+
+
+def _callback(config_type: type[C], run: Callable[[C], int | None], defaults: dict[str, Any]) -> Callable[..., Any]:
+    """Return a function with one parameter a field, which is what typer reads."""
+    hints = typing.get_type_hints(config_type, include_extras=True)
+
+    def callback(**values: Any) -> int | None:
+        values.pop("config", None)
+        return run(config_type(**values))
+
+    parameters = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=hints[field.name],
+            default=defaults.get(field.name, _default_of(field)),
+        )
+        for field in dataclasses.fields(config_type)  # type: ignore[arg-type]
+    ]
+    recipe = typer.Option(help="TOML or JSON file of flag values; flags given here override it.")
+    parameters.append(
+        inspect.Parameter(
+            "config", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Path | None, recipe], default=None
+        )
+    )
+    callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    callback.__doc__ = inspect.getdoc(config_type)
+    return callback
+
+
+def _default_of(field: "dataclasses.Field[Any]") -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return inspect.Parameter.empty
+
+
+def _take_config_file(config_type: type, arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Read `--config FILE` ahead of the flags, so that its values become the defaults that flags override."""
+    path = None
+    for position, argument in enumerate(arguments):
+        if argument == "--config" and position + 1 < len(arguments):
+            path, taken = Path(arguments[position + 1]), 2
+        elif argument.startswith("--config="):
+            path, taken = Path(argument.partition("=")[2]), 1
+        if path is not None:
+            rest = arguments[:position] + arguments[position + taken :]
+            return _read_config_file(path, config_type), rest
+    return {}, arguments
+
+
+def _read_config_file(path: Path, config_type: type) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such config file; recipes stand in recipes/") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid {path.suffix[1:] or 'TOML'} ({error}); see recipes/ for examples") from None
+    known = {field.name for field in dataclasses.fields(config_type)}
+    values = {key.replace("-", "_"): value for key, value in values.items()}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise UserError(
+            f"{path}: unknown option {unknown[0]!r}; --help lists the flags, a key is a flag without its dashes"
+        )
+    return values
+
+
+def _guarded(call: Callable[[], int]) -> int:
+    """Turn what a user can mend into one line on stderr and an exit code."""
+    try:
+        return call()
+    except GateError as error:
+        return _say(error, EXIT_GATE)
+    except UserError as error:
+        return _say(error, 2)
+    except typer.Exit as error:
+        return int(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _say("interrupted", EXIT_INTERRUPTED)
+    except typer.TyperException as error:
+        text = (
+            error.format_message().removesuffix(".").replace("Value error, ", "").replace("Input should", "it should")
+        )
+        return _say(f"{text}; --help lists what the command takes", 2)
+    except OSError as error:
+        if error.errno is None or error.errno not in _MENDABLE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"{where}{os.strerror(error.errno).lower()}; {_MENDABLE[error.errno]}", 2)
+
+
+_MENDABLE: dict[int, str] = {
+    errno.ENOSPC: "free some space and run the command again, nothing that was there before is lost",
+    errno.EDQUOT: "your quota is used up; free some space and run the command again",
+    errno.EACCES: "choose a place that you may read and write",
+    errno.EPERM: "choose a place that you may read and write",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a file stands where a folder is expected; check the path",
+    errno.EISDIR: "a folder stands where a file is expected; check the path",
+    errno.ENAMETOOLONG: "use a shorter path",
+}
+
+
+def _say(message: object, code: int) -> int:
+    line = " ".join(str(message).split())
+    print(f"error: {line}" if code != EXIT_INTERRUPTED else line, file=sys.stderr)
+    return code

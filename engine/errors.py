@@ -1,0 +1,19 @@
+"""The root of the errors that a user can mend.
+
+UserError
+├── facial_rec.weights.WeightsError   a weights file that cannot be loaded whole
+├── dataset ... Error                 photographs, stores and layouts
+├── engine.checkpoint.CheckpointError a run that cannot be saved or resumed
+└── ...                               each stands beside the code that raises it
+"""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend.
+
+    `str(error)` is one line: what was wrong, the value, the file, what to do. Commands print it and exit with 2.
+    """
+
+
+class GateError(UserError):
+    """A run that violated one of its own gates (a collapse, a loss of accuracy): commands exit with 3."""

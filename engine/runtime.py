@@ -1,0 +1,70 @@
+"""Where a run happens: seeds, device, precision, processes."""
+
+import random
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from engine.errors import UserError
+
+
+class DeviceError(UserError):
+    """A device that this machine does not have."""
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of that name.
+
+    Args:
+        name: "auto" (CUDA, else Apple's MPS, else the CPU), "cpu", "cuda", "cuda:1", "mps".
+
+    Raises:
+        DeviceError: The device is unknown or absent.
+    """
+    if name == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"--device {name}: unknown device; use auto, cpu, cuda, cuda:1 or mps") from None
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"--device {name}: this machine has {count} usable CUDA devices; use --device cpu or auto"
+            )
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("--device mps: not available here; use --device cpu or auto")
+    return device
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch (every device)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def make_accelerator(device: torch.device, precision: str, accumulate: int = 1) -> Accelerator:
+    """Return the `Accelerator` that places, casts, scales and synchronises a training.
+
+    Under `torchrun` (or `accelerate launch`) every process gets one; alone it is a thin layer over torch.
+
+    Args:
+        device: Where to train; with several processes each takes its own CUDA device.
+        precision: "fp32", "fp16" (CUDA only, with a gradient scaler) or "bf16".
+        accumulate: Batches a step.
+
+    Raises:
+        DeviceError: fp16 was asked for where no gradient scaler exists.
+    """
+    if precision == "fp16" and device.type != "cuda":
+        raise DeviceError(f"--precision fp16 needs CUDA (found {device.type}); use bf16 or fp32")
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no" if precision == "fp32" else precision,
+        gradient_accumulation_steps=accumulate,
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
