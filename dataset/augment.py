@@ -1,0 +1,63 @@
+"""Aligned faces made more varied: the same person, seen a little differently, or a blend of two people.
+
+The random numbers come from outside, (B, ...) for the whole batch over all processes, so that the result depends
+neither on the device nor on the number of processes.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+JITTER_DRAWS = 7
+
+
+def flip_some(faces: Tensor, draws: Tensor) -> Tensor:
+    """Mirror those of (B, 3, H, W) faces whose draw (B,) in [0, 1) is below one half."""
+    return torch.where((draws < 0.5).to(faces.device)[:, None, None, None], faces.flip(3), faces)
+
+
+def jitter(faces: Tensor, draws: Tensor, strength: float) -> Tensor:
+    """Turn, scale, shift, and change brightness, contrast and saturation.
+
+    Args:
+        faces: (B, 3, H, W) RGB in [0, 1].
+        draws: (B, 7) in [0, 1).
+        strength: 1 is at most 6 degrees, 8 % scale, 4 % shift, 25 % light and colour; 0 changes nothing.
+
+    Returns:
+        (B, 3, H, W) RGB in [0, 1].
+    """
+    draws = (2 * draws - 1) * strength
+    angle, scale = draws[:, 0] * math.radians(6), 1 + 0.08 * draws[:, 1]
+    matrix = torch.zeros(len(faces), 2, 3)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = scale * angle.cos()
+    matrix[:, 0, 1], matrix[:, 1, 0] = -scale * angle.sin(), scale * angle.sin()
+    matrix[:, :, 2] = 0.08 * draws[:, 2:4]  # affine coordinates span 2, so this is 4 % of the width
+    grid = F.affine_grid(matrix.to(faces.device, faces.dtype), list(faces.shape), align_corners=False)
+    moved = F.grid_sample(faces, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    light = 1 + 0.25 * draws[:, 4:7].to(faces.device, faces.dtype)
+    brightness, contrast, saturation = light.T[:, :, None, None, None]
+    grey = moved.mean(1, keepdim=True)
+    coloured = grey + (moved - grey) * saturation
+    mean = coloured.mean((1, 2, 3), keepdim=True)
+    return ((mean + (coloured - mean) * contrast) * brightness).clamp(0, 1)
+
+
+def blend(faces: Tensor, others: Tensor, draws: Tensor) -> Tensor:
+    """Blend each face with another through a smooth random mask.
+
+    Aligned faces blend into plausible new ones, whose identity is what the recogniser sees in the blend: more
+    identities to distil from, without labels.
+
+    Args:
+        faces: (B, 3, H, W) RGB in [0, 1].
+        others: (B, 3, H, W), the partners.
+        draws: (B, 1, 3, 3) in [0, 1], the coarse mask: 0 keeps the face, 1 shows the partner.
+
+    Returns:
+        (B, 3, H, W) RGB in [0, 1].
+    """
+    mask = F.interpolate(draws.to(faces.device, faces.dtype), faces.shape[2:], mode="bilinear", align_corners=False)
+    return faces + mask * (others - faces)

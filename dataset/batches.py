@@ -1,0 +1,115 @@
+"""Training batches: HR faces and their low-resolution views, each a function of (seed, epoch, index)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dataset.augment import JITTER_DRAWS, blend, flip_some, jitter
+from dataset.degrade import low_resolution_canvas, realistic
+from dataset.store import FaceStore
+from engine.randomness import epoch_rows, generator_for, share_of
+
+FULL_SIZE_PX = 112
+
+
+@dataclass(frozen=True)
+class View:
+    """How faces are shown to the network."""
+
+    min_size_px: int = 6
+    max_size_px: int = 32
+    small_bias: bool = False
+    """Draw sizes with a density of 1 / size instead of evenly."""
+    hr_share: float = 0.0
+    """Share of the batch that is shown at full size."""
+    degradation: Literal["clean", "real"] = "clean"
+    jitter: float = 0.0
+    blend: float = 0.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's part of a batch; all on the training device."""
+
+    faces: Tensor
+    """(B, 3, 112, 112) RGB in [0, 1]: what should be seen."""
+    canvas: Tensor
+    """(B, 3, 112, 112) RGB in [0, 1]: the low-resolution view, enlarged by bicubic interpolation."""
+    sizes_px: Tensor
+    """(B,) int64: pixels a side of each view; 112 is the face itself."""
+    person: Tensor
+    """(B,) int64: whose face, or mostly whose where two were blended."""
+
+
+class LowResolutionBatches:
+    """Batches of a store, drawn for all processes together; each takes its share.
+
+    Args:
+        store: The faces.
+        batch: Faces a batch, over all processes.
+        view: How they are shown.
+        seed: Seed of order, augmentation and sizes.
+        device: Where the work is done.
+        rank: Number of this process.
+        world: Number of processes; divides `batch`.
+    """
+
+    def __init__(
+        self, store: FaceStore, batch: int, view: View, seed: int, device: torch.device, rank: int = 0, world: int = 1
+    ) -> None:
+        self._store, self._batch, self._view, self._seed = store, batch, view, seed
+        self._device, self._rank, self._world = device, rank, world
+        self._order: tuple[int, Tensor] | None = None
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return max(1, len(self._store) // self._batch)
+
+    def at(self, epoch: int, index: int) -> Batch:
+        """Return batch `index` of an epoch (both from 0)."""
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, epoch_rows(len(self._store), self._batch, self._seed, epoch))
+        rows = self._order[1][index]
+        draws = self._draw(rows, generator_for(self._seed, "view", epoch, index))
+        mine = {name: share_of(values, self._rank, self._world) for name, values in draws.items()}
+        return self._show(mine)
+
+    def _draw(self, rows: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return all random numbers of a global batch, one row a face."""
+        view, count = self._view, len(rows)
+        candidates = torch.arange(view.min_size_px, view.max_size_px + 1)
+        density = 1 / candidates if view.small_bias else torch.ones(len(candidates))
+        sizes = candidates[torch.multinomial(density, count, replacement=True, generator=generator)]
+        full = torch.rand(count, generator=generator) < view.hr_share
+        mask = torch.rand(count, 1, 3, 3, generator=generator)
+        blended = torch.rand(count, generator=generator) < view.blend
+        return {
+            "rows": rows,
+            "sizes": torch.where(full, FULL_SIZE_PX, sizes),
+            "flip": torch.rand(count, generator=generator),
+            "partners": rows[torch.randperm(count, generator=generator)],
+            "mask": mask * blended[:, None, None, None],
+            "jitter": torch.rand(count, JITTER_DRAWS, generator=generator),
+            "seeds": torch.randint(2**62, (count,), generator=generator),
+        }
+
+    def _read(self, rows: Tensor) -> Tensor:
+        return self._store.batch(rows.numpy()).to(self._device, non_blocking=True).float().div_(255)
+
+    def _show(self, draws: dict[str, Tensor]) -> Batch:
+        view = self._view
+        faces = self._read(draws["rows"])
+        if view.blend:
+            faces = blend(faces, self._read(draws["partners"]), draws["mask"])
+        faces = flip_some(faces, draws["flip"])
+        if view.jitter:
+            faces = jitter(faces, draws["jitter"], view.jitter)
+        sizes = draws["sizes"].to(self._device)
+        full = sizes == FULL_SIZE_PX
+        seen = realistic(faces, draws["seeds"]) if view.degradation == "real" else faces
+        low = low_resolution_canvas(seen, torch.where(full, view.max_size_px, sizes))
+        canvas = torch.where(full[:, None, None, None], faces, low)
+        person = torch.from_numpy(self._store.person[draws["rows"].numpy()]).to(self._device)
+        return Batch(faces, canvas, sizes, person)

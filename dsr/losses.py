@@ -1,0 +1,118 @@
+"""What a restored face is asked for: its pixels, and the identity that recognisers see in it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from facial_rec.objectives import contrastive_loss, identity_loss
+
+
+class Recogniser(Protocol):
+    """What a loss needs of a frozen recogniser (`facial_rec.embedding.EdgeFaceEmbedding` has it)."""
+
+    def embed_with_maps(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, 3, 112, 112) in [0, 1] -> unit embeddings (B, D) and the maps of each stage."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term; zero switches a term off and saves its work."""
+
+    pixel: float = 1.0
+    identity: float = 0.6
+    feature: float = 0.18
+    contrastive: float = 0.0
+    tv: float = 1e-5
+    perceptual: float = 0.0
+
+
+def pixel_loss(restored: Tensor, faces: Tensor) -> Tensor:
+    """Mean absolute difference of (B, 3, H, W) in [0, 1]."""
+    return F.l1_loss(restored, faces)
+
+
+def feature_loss(maps: list[Tensor], targets: list[Tensor]) -> Tensor:
+    """Mean over stages of the L1 distance of maps (B, C, h, w), each divided by the target's mean magnitude."""
+    terms = [F.l1_loss(found, wanted) / wanted.abs().mean().clamp_min(1e-6) for found, wanted in zip(maps, targets, strict=True)]
+    return torch.stack(terms).mean()
+
+
+def tv_loss(restored: Tensor) -> Tensor:
+    """Anisotropic total variation: mean absolute difference of neighbouring pixels of (B, 3, H, W)."""
+    return restored.diff(dim=2).abs().mean() + restored.diff(dim=3).abs().mean()
+
+
+class RestorationLoss:
+    """The weighted sum, with each term by name.
+
+    Args:
+        weights: Weight of each term.
+        recognisers: One or several frozen recognisers; their terms are averaged.
+        perceptual: Maps two batches of faces to a distance, or None.
+        gather: Collects HR embeddings and person numbers of all processes (identity when there is one).
+    """
+
+    def __init__(
+        self,
+        weights: LossWeights,
+        recognisers: list[Recogniser],
+        perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+        gather: Callable[[Tensor], Tensor] = lambda value: value,
+    ) -> None:
+        self.weights = weights
+        self.recognisers = recognisers
+        self._perceptual = perceptual
+        self._gather = gather
+
+    def __call__(self, restored: Tensor, faces: Tensor, person: Tensor) -> dict[str, Tensor]:
+        """Compare (B, 3, 112, 112) restored faces with the originals of the people (B,).
+
+        Returns:
+            Each term unweighted under its name, and their weighted sum under "loss".
+        """
+        terms = {"pixel": pixel_loss(restored, faces), "tv": tv_loss(restored)}
+        for name, value in self._recognition_terms(restored, faces, person).items():
+            terms[name] = value
+        if self._perceptual is not None and self.weights.perceptual:
+            terms["perceptual"] = self._perceptual(restored, faces)
+        weighted = [getattr(self.weights, name) * value for name, value in terms.items()]
+        return {**terms, "loss": torch.stack(weighted).sum()}
+
+    def _recognition_terms(self, restored: Tensor, faces: Tensor, person: Tensor) -> dict[str, Tensor]:
+        sums: dict[str, Tensor] = {}
+        for recogniser in self.recognisers:
+            with torch.no_grad():
+                targets, target_maps = recogniser.embed_with_maps(faces)
+            embeddings, maps = recogniser.embed_with_maps(restored)
+            terms = {"identity": identity_loss(embeddings, targets)}
+            if self.weights.feature and maps:
+                terms["feature"] = feature_loss(maps, target_maps)
+            if self.weights.contrastive:
+                positives = person[:, None] == self._gather(person)[None, :]
+                terms["contrastive"] = contrastive_loss(embeddings, targets, self._gather(targets), positives)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, torch.zeros_like(value)) + value / len(self.recognisers)
+        return sums
+
+
+def vgg_distance(device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the perceptual distance of Johnson et al. (ECCV 2016): VGG-19 features after relu3_4.
+
+    The weights are torchvision's and are downloaded at the first use. They cost some fifty times EdgeFace's work;
+    `feature_loss` on the recogniser's own stages is the cheap alternative.
+    """
+    from torchvision.models import VGG19_Weights, vgg19
+
+    features = vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features[:18].to(device).eval().requires_grad_(False)
+    mean = torch.tensor([0.485, 0.456, 0.406], device=device)[:, None, None]
+    deviation = torch.tensor([0.229, 0.224, 0.225], device=device)[:, None, None]
+
+    def distance(restored: Tensor, faces: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1], twice -> mean absolute difference of the features."""
+        return F.l1_loss(features((restored - mean) / deviation), features((faces - mean) / deviation))
+
+    return distance

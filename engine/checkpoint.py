@@ -1,0 +1,47 @@
+"""Checkpoints: written whole, checked before use, never unpickled as code."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.errors import UserError
+from engine.files import atomic_path
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, damaged or of another kind."""
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a dict of tensors and plain values atomically; the earlier file stays until the new one is whole."""
+    buffer = io.BytesIO()  # torch's own writer reports a full disk as an internal error, a plain write names it
+    torch.save(state, buffer)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(buffer.getbuffer())
+
+
+def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
+    """Read a checkpoint whose `format` is `kind`, on the CPU.
+
+    The archive's own CRC of each tensor is verified, so that a flipped bit is an error and not a worse model.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, not a checkpoint, or of another kind.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; check the path")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise CheckpointError(f"{path}: damaged ({damaged} fails its CRC); use an earlier checkpoint")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, OSError) as error:
+        raise CheckpointError(f"{path}: not a whole checkpoint ({error}); use an earlier one") from None
+    found = state.get("format") if isinstance(state, dict) else type(state).__name__
+    if found != kind:
+        raise CheckpointError(f"{path}: holds {found or 'no format mark'}, expected {kind}; check the path")
+    return dict(state)

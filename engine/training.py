@@ -1,0 +1,137 @@
+"""One optimiser step, made trustworthy: clipping, schedule, EMA, precision, and a state that resumes exactly."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+from torch.optim.swa_utils import AveragedModel
+
+from engine.checkpoint import CheckpointError
+
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss or its gradient became NaN or infinite; the weights are those before the step."""
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How the weights move: AdamW, linear warm-up, cosine decay to a hundredth, clipping, EMA."""
+
+    steps: int
+    rate: float
+    warmup_steps: int
+    weight_decay: float
+    clip_norm: float
+    ema_decay: float
+
+
+class Training:
+    """A model with its optimiser, schedule and moving average, advanced one loss at a time.
+
+    Args:
+        model: The network that learns; only parameters that require gradients are optimised.
+        settings: The numbers of the optimisation.
+        accelerator: Places the model, casts, scales and synchronises processes.
+        compiled: Compile the forward pass with `torch.compile`.
+    """
+
+    def __init__(
+        self, model: nn.Module, settings: Optimisation, accelerator: Accelerator, compiled: bool = False
+    ) -> None:
+        self.settings = settings
+        self.accelerator = accelerator
+        self.raw = model.to(accelerator.device)
+        self.ema = AveragedModel(self.raw, multi_avg_fn=_warm_average(settings.ema_decay))
+        trained = [parameter for parameter in self.raw.parameters() if parameter.requires_grad]
+        self._optimiser = torch.optim.AdamW(
+            trained, lr=settings.rate, weight_decay=settings.weight_decay, fused=accelerator.device.type != "mps"
+        )
+        self._schedule = _warmup_cosine(self._optimiser, settings)
+        wrapped, self.optimiser = accelerator.prepare(self.raw, self._optimiser)
+        self.model = cast(nn.Module, torch.compile(wrapped) if compiled else wrapped)
+        self.step = 0
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self._optimiser.param_groups[0]["lr"])
+
+    def update(self, loss: Tensor) -> float:
+        """Back-propagate; at the end of an accumulation also clip, step, schedule and average.
+
+        Returns:
+            The gradient's norm before clipping (0 while accumulating).
+
+        Raises:
+            NonFiniteLossError: Loss or gradient is not finite; nothing was changed.
+        """
+        if not math.isfinite(loss.item()):
+            raise NonFiniteLossError(f"the loss is {loss.item()} at step {self.step + 1}")
+        self.accelerator.backward(loss)
+        if not self.accelerator.sync_gradients:
+            return 0.0
+        norm = float(self.accelerator.clip_grad_norm_(self.raw.parameters(), self.settings.clip_norm))
+        scaled = self.accelerator.scaler is not None  # the fp16 scaler skips steps that overflow by itself
+        if not math.isfinite(norm) and not scaled:
+            raise NonFiniteLossError(f"the gradient's norm is {norm} at step {self.step + 1}")
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self._schedule.step()
+        self.ema.update_parameters(self.raw)
+        self.step += 1
+        return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next step depends on."""
+        scaler = self.accelerator.scaler
+        return {
+            "step": self.step,
+            "model": self.raw.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state`.
+
+        Raises:
+            CheckpointError: It belongs to another network.
+        """
+        try:
+            self.raw.load_state_dict(state["model"])
+            self.ema.load_state_dict(state["ema"])
+            self._optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            first = str(error).splitlines()[0]
+            raise CheckpointError(f"the checkpoint belongs to another network ({first}); use another --out") from None
+        self._schedule.load_state_dict(state["schedule"])
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.step = int(state["step"])
+
+
+def _warm_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """Return an average whose memory grows with the steps taken, so that short runs forget their first weights."""
+
+    def average(averaged: Tensors, current: Tensors, taken: Tensor | int) -> None:
+        count = int(taken)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + count) / (10 + count)))
+
+    return average
+
+
+def _warmup_cosine(optimiser: torch.optim.Optimizer, settings: Optimisation) -> SequentialLR:
+    warmup = max(1, min(settings.warmup_steps, settings.steps - 1))
+    rise = LinearLR(optimiser, start_factor=1 / (warmup + 1), total_iters=warmup)
+    fall = CosineAnnealingLR(optimiser, T_max=max(1, settings.steps - warmup), eta_min=settings.rate / 100)
+    return SequentialLR(optimiser, [rise, fall], milestones=[warmup])
