@@ -1,0 +1,84 @@
+"""Pictures in and out: whatever a camera, a scanner or a web site made, as uint8 RGB."""
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from engine.errors import UserError
+from engine.files import atomic_path
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
+"""What is taken for an image, in lower case."""
+
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error, zlib.error)
+"""What Pillow's decoders raise on damaged files."""
+
+
+class ImageError(UserError):
+    """A file that cannot be read as an image."""
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Read an image as (H, W, 3) uint8 RGB.
+
+    The EXIF orientation is applied; transparency is laid on black; grey, palette, CMYK and 16-bit pictures are
+    converted, 16 bits by their upper 8; of an animation the first frame is taken.
+
+    Raises:
+        ImageError: The file is missing, empty, truncated, not an image, or larger than 89 megapixels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"{path}: no such image; check the path")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path}: empty file (0 bytes); copy it again or remove it")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns about harmless metadata
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return _as_rgb(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise ImageError(f"{path}: larger than {limit} megapixels; make it smaller") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{path}: not an image in a known format; convert it to PNG or JPEG, or remove it") from None
+    except PermissionError:
+        raise
+    except _DECODER_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{path}: damaged image ({reason}); copy it again or remove it") from None
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write (H, W, 3) uint8 RGB as PNG, atomically."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
+
+
+def _as_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        grey = _eight_bits(np.asarray(image))
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        ink = image.convert("RGBA")
+        image = Image.new("RGBA", ink.size, (0, 0, 0, 255))
+        image.alpha_composite(ink)
+    return np.array(image.convert("RGB"))
+
+
+def _eight_bits(grey: NDArray[Any]) -> NDArray[np.uint8]:
+    """Bring 16-bit, 32-bit and float grey to 8 bits; floats up to 1 are taken as a share of white."""
+    values = grey.astype(np.float64)
+    top = float(values.max(initial=0))
+    if grey.dtype.kind == "f":
+        values = values * 255 if top <= 1 else values
+    elif grey.dtype.itemsize == 2 or top > 255:
+        values = np.floor(values / 256)
+    return np.nan_to_num(values).clip(0, 255).astype(np.uint8)

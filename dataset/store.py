@@ -1,0 +1,214 @@
+"""Aligned faces of one split as one memory-mapped array: a batch is a slice, nothing is decoded.
+
+    faces.u8      N faces, uint8 (112, 112, 3) RGB, one after the other
+    faces.index   N int64 person numbers, N + 1 int64 offsets, then the image names as UTF-8
+    faces.json    version, count, size_px, people, and the SHA-256 of both files; written last
+
+Names and numbers are memory-mapped too, so that opening a store costs the same for ten thousand faces and a million.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.errors import UserError
+from engine.files import atomic_path, sha256_of, write_bytes, write_json
+
+SIZE_PX = 112
+VERSION = 1
+FACES, INDEX, HEADER = "faces.u8", "faces.index", "faces.json"
+_FACE_BYTES = SIZE_PX * SIZE_PX * 3
+
+
+class StoreError(UserError):
+    """A packed store that is missing, damaged or of another version."""
+
+
+class FaceStore:
+    """N aligned faces and whose they are; use `open` or `build`.
+
+    Attributes:
+        path: Folder that holds the three files.
+        images: Name of each row, relative to `hr_images`, with forward slashes; reads like a list of str.
+        people: Sorted names of the people.
+        person: (N,) int64, index into `people`.
+        faces: (N, 112, 112, 3) uint8 RGB, memory-mapped.
+        sha256: Identifies the content: pixels, names and people.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        count = int(header["count"])
+        self.path = path
+        self.people: list[str] = list(header["people"])
+        self.sha256: str = header["sha256"]
+        self._header = header
+        self.faces: NDArray[np.uint8] = np.memmap(path / FACES, np.uint8, "r", shape=(count, SIZE_PX, SIZE_PX, 3))
+        index = path / INDEX
+        self.person: NDArray[np.int64] = np.memmap(index, np.int64, "r", shape=(count,))
+        offsets = np.memmap(index, np.int64, "r", offset=8 * count, shape=(count + 1,))
+        self.images: Sequence[str] = _Names(index, offsets)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "FaceStore":
+        """Open the store in a split's folder (or given by one of its files), checking sizes but not every byte.
+
+        Raises:
+            StoreError: It is missing, of another version, or its files do not have the size they should have.
+        """
+        folder = Path(path)
+        if folder.name in (FACES, INDEX, HEADER):
+            folder = folder.parent
+        header = _read_header(folder)
+        _check_sizes(folder, int(header["count"]))
+        return cls(folder, header)
+
+    @classmethod
+    def build(cls, path: Path, faces: Iterable[NDArray[np.uint8]], images: list[str], people: list[str]) -> "FaceStore":
+        """Write a store into a folder and open it.
+
+        Args:
+            path: Folder; a store that is already there is replaced.
+            faces: As many (112, 112, 3) uint8 RGB arrays as there are images; read one by one.
+            images: Name of each row.
+            people: Person of each row.
+
+        Raises:
+            StoreError: No faces, a face of another shape, or lists of different lengths.
+        """
+        if not images or len(images) != len(people):
+            raise StoreError(
+                f"{path}: {len(images)} images and {len(people)} people; a store needs one person an image"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        (path / HEADER).unlink(missing_ok=True)  # without it there is no store, whatever happens from here on
+        digest = _write_faces(path / FACES, faces, images)
+        names = sorted(set(people))
+        number = {name: index for index, name in enumerate(names)}
+        index = _index_bytes(np.array([number[name] for name in people], np.int64), images)
+        write_bytes(path / INDEX, index)
+        write_header(path, len(images), names, {FACES: digest, INDEX: hashlib.sha256(index).hexdigest()})
+        return cls.open(path)
+
+    def __len__(self) -> int:
+        return len(self.person)
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int64] | Tensor) -> Tensor:
+        """Return the faces of these rows: (B, 3, 112, 112) uint8 RGB, in channels-last memory order.
+
+        Raises:
+            IndexError: A row that is not there.
+        """
+        taken = self.faces[np.asarray(rows, np.int64)]
+        return torch.from_numpy(taken).permute(0, 3, 1, 2)
+
+    def verify(self) -> None:
+        """Read every byte.
+
+        Raises:
+            StoreError: A file is not what was written; it is named.
+        """
+        for name, digest in self._header["files"].items():
+            if sha256_of(self.path / name) != digest:
+                raise StoreError(f"{self.path / name}: damaged, its checksum differs from {HEADER}'s; prepare it again")
+        if self.sha256 != _content_hash(self.people, self._header["files"]):
+            raise StoreError(f"{self.path / HEADER}: damaged, its own checksum differs; prepare the split again")
+
+
+class _Names(Sequence[str]):
+    """Image names, decoded when asked for."""
+
+    def __init__(self, path: Path, offsets: NDArray[np.int64]) -> None:
+        self._offsets = offsets
+        start = 8 * (2 * len(offsets) - 1)
+        self._text = np.memmap(path, np.uint8, "r", offset=start, shape=(int(offsets[-1]),))
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[str]: ...
+    def __getitem__(self, row: int | slice) -> str | list[str]:
+        if isinstance(row, slice):
+            return [self[index] for index in range(*row.indices(len(self)))]
+        if not -len(self) <= row < len(self):
+            raise IndexError(row)
+        row %= len(self)
+        return bytes(self._text[self._offsets[row] : self._offsets[row + 1]]).decode("utf-8")
+
+
+def write_header(path: Path, count: int, people: list[str], digests: dict[str, str]) -> None:
+    """Write `faces.json`, which makes the two other files a store.
+
+    Args:
+        path: The store's folder.
+        count: Number of faces.
+        people: Sorted names.
+        digests: File name to SHA-256.
+    """
+    header = {"version": VERSION, "count": count, "size_px": SIZE_PX, "people": people, "files": digests}
+    write_json(path / HEADER, {**header, "sha256": _content_hash(people, digests)})
+
+
+def _write_faces(path: Path, faces: Iterable[NDArray[np.uint8]], images: list[str]) -> str:
+    digest, count = hashlib.sha256(), 0
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        for face in faces:
+            if face.shape != (SIZE_PX, SIZE_PX, 3) or face.dtype != np.uint8:
+                name = images[count] if count < len(images) else "one more face than images"
+                raise StoreError(
+                    f"{name}: {face.dtype} {face.shape}, a store takes uint8 (112, 112, 3); align it first"
+                )
+            data = np.ascontiguousarray(face).data
+            digest.update(data)
+            file.write(data)
+            count += 1
+        if count != len(images):
+            raise StoreError(f"{path}: {count} faces for {len(images)} images; a store needs one face an image")
+    return digest.hexdigest()
+
+
+def _index_bytes(person: NDArray[np.int64], images: list[str]) -> bytes:
+    encoded = [name.encode("utf-8") for name in images]
+    offsets = np.zeros(len(images) + 1, np.int64)
+    np.cumsum([len(name) for name in encoded], out=offsets[1:])
+    return person.tobytes() + offsets.tobytes() + b"".join(encoded)
+
+
+def _content_hash(people: list[str], digests: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps([people, digests], sort_keys=True).encode()).hexdigest()
+
+
+def _read_header(folder: Path) -> dict[str, Any]:
+    path = folder / HEADER
+    if not path.is_file():
+        raise StoreError(f"{folder}: no packed faces ({HEADER}) here; make them with python -m dataset prepare")
+    try:
+        header: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = (header["version"], header["size_px"])
+        header["count"], header["people"], header["files"], header["sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(f"{path}: damaged, not a store's description; prepare the split again") from None
+    if found != (VERSION, SIZE_PX):
+        raise StoreError(
+            f"{path}: version {found[0]} with faces of {found[1]} px, this program reads {VERSION} and 112"
+        )
+    return header
+
+
+def _check_sizes(folder: Path, count: int) -> None:
+    expected = {FACES: (count * _FACE_BYTES, "exactly"), INDEX: (8 * (2 * count + 1), "at least")}
+    for name, (size, how) in expected.items():
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else -1
+        if found < size or (found > size and how == "exactly"):
+            state = "missing" if found < 0 else f"{found} bytes"
+            raise StoreError(f"{path}: {state}, expected {how} {size} for {count} faces; prepare the split again")

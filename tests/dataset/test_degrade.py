@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from dataset.degrade import enlarge, low_resolution_canvas, shrink
+
+
+@pytest.fixture
+def faces():
+    noise = torch.rand(6, 3, 28, 28, generator=torch.Generator().manual_seed(1))
+    return F.interpolate(noise, (112, 112), mode="bicubic").clamp(0, 1)
+
+
+@pytest.mark.parametrize("size_px", [6, 7, 16, 32])
+def test_shrinking_is_antialiased_bicubic_in_8_bits(faces, size_px):
+    small = shrink(faces, size_px)
+    reference = F.interpolate(faces, (size_px, size_px), mode="bicubic", antialias=True).clamp(0, 1)
+    assert small.shape == (6, 3, size_px, size_px)
+    assert (small - reference).abs().max() <= 0.5 / 255 + 1e-6
+    assert (small * 255 - (small * 255).round()).abs().max() < 1e-4
+
+
+def test_shrinking_agrees_with_pillow_to_one_step(faces):
+    pixels = (faces[0] * 255).round()
+    picture = Image.fromarray(pixels.permute(1, 2, 0).byte().numpy())
+    pillow = np.asarray(picture.resize((14, 14), Image.Resampling.BICUBIC))
+    ours = (shrink(pixels[None] / 255, 14)[0] * 255).round().permute(1, 2, 0).numpy()
+    assert np.abs(ours - pillow).max() <= 1
+
+
+def test_enlarging_is_bicubic_and_clamped():
+    stripes = torch.tensor([0.0, 1.0] * 4).expand(1, 3, 8, 8)
+    large = enlarge(stripes)
+    assert large.shape == (1, 3, 112, 112)
+    assert large.min() == 0 and large.max() == 1
+    assert torch.allclose(large, F.interpolate(stripes, (112, 112), mode="bicubic").clamp(0, 1), atol=1e-6)
+
+
+def test_a_canvas_of_mixed_sizes_equals_each_face_shrunk_and_enlarged_alone(faces):
+    sizes = torch.tensor([6, 7, 13, 16, 31, 32])
+    canvas = low_resolution_canvas(faces, sizes)
+    for face, size, ours in zip(faces, sizes, canvas, strict=True):
+        difference = (enlarge(shrink(face[None], int(size)))[0] - ours).abs()
+        # A value at a half step may round either way; anything else would change far more than a few pixels.
+        assert (difference < 1e-5).float().mean() > 0.97
+        assert difference.max() < 1.2 / 255
+
+
+def test_a_canvas_at_full_size_is_the_face_in_8_bits(faces):
+    canvas = low_resolution_canvas(faces, torch.full((6,), 112))
+    assert (canvas - faces).abs().max() <= 0.5 / 255 + 1e-5
+
+
+def test_a_face_does_not_depend_on_its_batch(faces):
+    together = low_resolution_canvas(faces, torch.tensor([6, 9, 12, 17, 24, 32]))
+    alone = low_resolution_canvas(faces[2:3], torch.tensor([12]))
+    assert torch.allclose(together[2:3], alone, atol=1e-5)
+
+
+def test_channels_last_faces_give_the_same_canvas(faces):
+    sizes = torch.tensor([6, 9, 12, 17, 24, 32])
+    moved = faces.contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(low_resolution_canvas(moved, sizes), low_resolution_canvas(faces, sizes), atol=1e-5)
