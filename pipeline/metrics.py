@@ -1,0 +1,53 @@
+"""Every figure of an evaluation in one place to import from. NumPy only.
+
+The ideas stand in files of their own: `verification` (1:1), `folds` (LFW's accuracy), `identification` (1:N),
+`bootstrap` (intervals and paired differences).
+"""
+
+from pipeline.folds import FoldAccuracy, best_threshold, fold_accuracy
+from pipeline.identification import OpenSetRates, Searches, cmc, fnir_at_fpir, join_searches, open_set, searches
+from pipeline.verification import (
+    DetectionCost,
+    Eer,
+    ErrorRates,
+    Roc,
+    ScoreError,
+    TarAtFar,
+    auc,
+    best_accuracy,
+    d_prime,
+    detection_cost,
+    eer,
+    error_rates,
+    roc,
+    sort_scores,
+    tar_at_far,
+)
+
+__all__ = [
+    "DetectionCost",
+    "Eer",
+    "ErrorRates",
+    "FoldAccuracy",
+    "OpenSetRates",
+    "Roc",
+    "ScoreError",
+    "Searches",
+    "TarAtFar",
+    "auc",
+    "best_accuracy",
+    "best_threshold",
+    "cmc",
+    "d_prime",
+    "detection_cost",
+    "eer",
+    "error_rates",
+    "fnir_at_fpir",
+    "fold_accuracy",
+    "join_searches",
+    "open_set",
+    "roc",
+    "searches",
+    "sort_scores",
+    "tar_at_far",
+]
