@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dataset.augment import JITTER_DRAWS, blend, flip_some, jitter
-from dataset.degrade import low_resolution_canvas, realistic
+from dataset.degrade import low_resolution_canvas, realistic_canvas
 from dataset.store import FaceStore
 from engine.randomness import epoch_rows, generator_for, share_of
 
@@ -108,8 +108,9 @@ class LowResolutionBatches:
             faces = jitter(faces, draws["jitter"], view.jitter)
         sizes = draws["sizes"].to(self._device)
         full = sizes == FULL_SIZE_PX
-        seen = realistic(faces, draws["seeds"]) if view.degradation == "real" else faces
-        low = low_resolution_canvas(seen, torch.where(full, view.max_size_px, sizes))
+        small = torch.where(full, view.max_size_px, sizes)
+        real = view.degradation == "real"
+        low = realistic_canvas(faces, small, draws["seeds"]) if real else low_resolution_canvas(faces, small)
         canvas = torch.where(full[:, None, None, None], faces, low)
         person = torch.from_numpy(self._store.person[draws["rows"].numpy()]).to(self._device)
         return Batch(faces, canvas, sizes, person)

@@ -1,16 +1,15 @@
-"""Low-resolution views of aligned faces, made as one tensor on the faces' device.
+"""Low-resolution views of aligned faces, made as one tensor on the faces' device: clean, or as cameras deliver them."""
 
-Resizing along an axis is linear, so each size is a small matrix, and a batch of mixed sizes is two batched matrix
-products down and two up. The matrices are what `torch.nn.functional.interpolate` does to the unit matrix.
-"""
-
-from functools import lru_cache
+import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-FACE_PX = 112
+from dataset.camera import blur, misalign, sensor_noise
+from dataset.draws import Draws
+from dataset.jpeg import jpeg
+from dataset.resize import FACE_PX, FILTERS, eight_bits, enlarge_mixed, shrink_mixed
 
 
 def shrink(faces: Tensor, size_px: int) -> Tensor:
@@ -48,60 +47,56 @@ def low_resolution_canvas(faces: Tensor, sizes_px: Tensor) -> Tensor:
     return enlarge_mixed(eight_bits(shrink_mixed(faces, sizes_px)), sizes_px)
 
 
-def shrink_mixed(faces: Tensor, sizes_px: Tensor, modes: Tensor | None = None) -> Tensor:
-    """Shrink each face to a size of its own, in the upper left corner of a common canvas; not clamped or rounded.
+def realistic_canvas(faces: Tensor, sizes_px: Tensor, seeds: Tensor) -> Tensor:
+    """Do as `low_resolution_canvas`, but as a camera, its software and an inexact alignment would.
+
+    Each step spares some faces, so that clean views remain among them: misalignment (80 %); anisotropic Gaussian
+    blur and motion (70 %); one of four resize filters; Poisson-Gaussian noise with a share of colour noise (70 %);
+    JPEG of quality 30 to 95, half of it with subsampled chroma (70 %). Blur and noise are measured in pixels of the
+    small picture, which is where a camera makes them.
 
     Args:
         faces: (B, 3, 112, 112) RGB in [0, 1].
-        sizes_px: (B,) int64.
-        modes: (B,) int64 index into `FILTERS`; None is bicubic.
+        sizes_px: (B,) int64, each in 1..112.
+        seeds: (B,) int64: what happens to a face depends on its seed alone, not on its batch.
 
     Returns:
-        (B, 3, S, S), S the largest size; zero outside each face's own square.
+        (B, 3, 112, 112) RGB in [0, 1], on the faces' device.
     """
-    matrices = _down_matrices(faces.device, faces.dtype)
-    down = matrices[0 if modes is None else modes.to(faces.device), sizes_px.to(faces.device)]
-    return _resize(faces, down[:, : int(sizes_px.max())])
+    sizes_px = sizes_px.to(faces.device)
+    draws = Draws(seeds.to(faces.device))
+    faces = _where(draws.chance(0.8), misalign(faces, draws), faces)
+    faces = _where(draws.chance(0.7), _blurred(faces, FACE_PX / sizes_px, draws), faces)
+    modes = (draws.uniform() * len(FILTERS)).long()
+    small = eight_bits(shrink_mixed(faces, sizes_px, modes))
+    small = _square_of_blocks(small, sizes_px)
+    quality, subsampled, as_jpeg = draws.uniform(low=30, high=95).round(), draws.chance(0.5), draws.chance(0.7)
+    small = _where(draws.chance(0.7), _noisy(small, draws), small)
+    small = _where(as_jpeg, jpeg(small, quality, subsampled), eight_bits(small))
+    return enlarge_mixed(small, sizes_px)
 
 
-def enlarge_mixed(small: Tensor, sizes_px: Tensor) -> Tensor:
-    """Enlarge what `shrink_mixed` made to (B, 3, 112, 112) by bicubic interpolation, clamped to [0, 1]."""
-    up = _up_matrices(small.device, small.dtype)[sizes_px.to(small.device)]
-    return _resize(small, up[:, :, : small.shape[-1]]).clamp(0, 1)
+def _where(chosen: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    return torch.where(chosen[:, None, None, None], yes, no)
 
 
-def eight_bits(values: Tensor) -> Tensor:
-    """Clamp to [0, 1] and round to multiples of 1 / 255."""
-    return values.clamp(0, 1).mul(255).round().div(255)
+def _blurred(faces: Tensor, pixel_px: Tensor, draws: Draws) -> Tensor:
+    """Blur by up to 0.8 small pixels (standard deviation) and a motion of up to 2 in a third of the faces."""
+    sigmas = draws.uniform(2) * 0.8 * pixel_px[:, None]
+    motion = draws.uniform(high=2.0) * pixel_px * draws.chance(1 / 3)
+    return blur(faces, sigmas, draws.uniform(high=math.pi), motion, draws.uniform(high=math.pi))
 
 
-FILTERS = ("bicubic", "bilinear", "area", "nearest-exact")
-"""Ways to shrink; the first two with antialiasing."""
+def _noisy(small: Tensor, draws: Draws) -> Tensor:
+    """Add noise of up to 5 % in white and 2.5 % in black; squared draws make most pictures nearly clean."""
+    colour = draws.uniform()
+    shot, read = 0.0025 * draws.uniform() ** 2, 0.025 * draws.uniform() ** 2
+    return sensor_noise(small, shot, read, colour, draws).clamp(0, 1)
 
 
-def _resize(faces: Tensor, matrices: Tensor) -> Tensor:
-    """Apply one (n, m) matrix a face to the rows and columns of (B, 3, m, m)."""
-    matrices = matrices[:, None]
-    return matrices @ faces @ matrices.transpose(2, 3)
-
-
-@lru_cache(maxsize=8)
-def _down_matrices(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return (filter, size, 112, 112): the first `size` rows shrink an axis of 112 to `size`, the rest are zero."""
-    table = torch.zeros(len(FILTERS), FACE_PX + 1, FACE_PX, FACE_PX)
-    unit = torch.eye(FACE_PX)[None, None]
-    for number, mode in enumerate(FILTERS):
-        smooth = mode in ("bicubic", "bilinear")
-        for size in range(1, FACE_PX + 1):
-            table[number, size, :size] = F.interpolate(unit, (size, FACE_PX), mode=mode, antialias=smooth)[0, 0]
-    return table.to(device, dtype)
-
-
-@lru_cache(maxsize=8)
-def _up_matrices(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return (size, 112, 112): the first `size` columns enlarge an axis of `size` to 112, the rest are zero."""
-    table = torch.zeros(FACE_PX + 1, FACE_PX, FACE_PX)
-    for size in range(1, FACE_PX + 1):
-        unit = torch.eye(size)[None, None]
-        table[size, :, :size] = F.interpolate(unit, (FACE_PX, size), mode="bicubic")[0, 0]
-    return table.to(device, dtype)
+def _square_of_blocks(small: Tensor, sizes_px: Tensor) -> Tensor:
+    """Repeat each small picture's last row and column up to whole JPEG blocks of 16, as an encoder does."""
+    side = -(-small.shape[-1] // 16) * 16
+    index = torch.arange(side, device=small.device).minimum(sizes_px[:, None] - 1)
+    batch = torch.arange(len(small), device=small.device)[:, None, None]
+    return small[batch, :, index[:, :, None], index[:, None]].permute(0, 3, 1, 2)

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from dataset.degrade import enlarge, low_resolution_canvas, shrink
+from dataset.degrade import enlarge, low_resolution_canvas, realistic_canvas, shrink
 
 
 @pytest.fixture
@@ -63,3 +63,22 @@ def test_channels_last_faces_give_the_same_canvas(faces):
     sizes = torch.tensor([6, 9, 12, 17, 24, 32])
     moved = faces.contiguous(memory_format=torch.channels_last)
     assert torch.allclose(low_resolution_canvas(moved, sizes), low_resolution_canvas(faces, sizes), atol=1e-5)
+
+
+def test_a_realistic_view_depends_on_its_seed_alone(faces):
+    sizes, seeds = torch.tensor([6, 9, 12, 17, 24, 32]), torch.arange(6)
+    together = realistic_canvas(faces, sizes, seeds)
+    alone = realistic_canvas(faces[2:3], sizes[2:3], seeds[2:3])
+    assert torch.equal(together, realistic_canvas(faces, sizes, seeds))
+    # A quantisation step that falls the other way at a half moves a block by one step; nothing else may differ.
+    assert (together[2:3] - alone).abs().mean() < 1e-3
+    assert (realistic_canvas(faces, sizes, seeds + 6) - together).abs().flatten(1).max(1).values.min() > 0.01
+
+
+def test_realistic_views_stay_in_range_and_near_the_clean_ones(faces):
+    many, sizes = faces.repeat(40, 1, 1, 1), torch.arange(6, 33).repeat(9)[:240]
+    real = realistic_canvas(many, sizes, torch.arange(240))
+    clean = low_resolution_canvas(many, sizes)
+    assert real.shape == clean.shape and real.min() >= 0 and real.max() <= 1
+    distance = (real - clean).abs().flatten(1).mean(1)
+    assert 0.01 < distance.median() < 0.15 and distance.max() < 0.35
