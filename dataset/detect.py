@@ -163,7 +163,8 @@ def _network_file(name: str) -> str:
 
 def _normalised(pictures: NDArray[np.uint8]) -> Floats:
     """Bring (B, H, W, 3) uint8 to (B, W, H, 3) in [-1, 1]."""
-    return ((pictures.astype(np.float32) - np.float32(127.5)) / np.float32(128)).transpose(0, 2, 1, 3)
+    scaled: Floats = (pictures.astype(np.float32) - np.float32(127.5)) / np.float32(128)
+    return scaled.transpose(0, 2, 1, 3)
 
 
 def _crops(picture: Image.Image, boxes: Floats, side_px: int) -> Floats:
@@ -184,8 +185,8 @@ def _squares(boxes: Floats) -> Floats:
     """Grow (N, 5) boxes around their centres to squares; empty ones are dropped."""
     centre = (boxes[:, :2] + boxes[:, 2:4]) / 2
     half = (boxes[:, 2:4] - boxes[:, :2]).max(axis=1, initial=0)[:, None] / 2
-    squares: Floats = np.concatenate([centre - half, centre + half, boxes[:, 4:]], axis=1)
-    return squares[half[:, 0] >= 1]
+    squares: Floats = np.concatenate([centre - half, centre + half, boxes[:, 4:]], axis=1)[half[:, 0] >= 1]
+    return squares
 
 
 def _survivors(boxes: Floats, overlap: float, of_smaller: bool = False) -> NDArray[np.int64]:
