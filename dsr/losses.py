@@ -37,7 +37,10 @@ def pixel_loss(restored: Tensor, faces: Tensor) -> Tensor:
 
 def feature_loss(maps: list[Tensor], targets: list[Tensor]) -> Tensor:
     """Mean over stages of the L1 distance of maps (B, C, h, w), each divided by the target's mean magnitude."""
-    terms = [F.l1_loss(found, wanted) / wanted.abs().mean().clamp_min(1e-6) for found, wanted in zip(maps, targets, strict=True)]
+    terms = [
+        F.l1_loss(found, wanted) / wanted.abs().mean().clamp_min(1e-6)
+        for found, wanted in zip(maps, targets, strict=True)
+    ]
     return torch.stack(terms).mean()
 
 

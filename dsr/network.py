@@ -32,13 +32,14 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        # A small branch keeps a deep stack near the identity at first; at zero it would not learn (nor would what follows).
+        # A small branch keeps a deep stack near the identity at first; at zero, what follows would not learn either.
         with torch.no_grad():
             self.conv2.weight.mul_(0.2)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return features + self.conv2(F.gelu(self.conv1(features)))
+        change: Tensor = self.conv2(F.gelu(self.conv1(features)))
+        return features + change
 
 
 class MixerBlock(nn.Module):
@@ -56,7 +57,7 @@ class MixerBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, 7, 7) -> (B, C, 7, 7)."""
-        tokens = features.flatten(2).transpose(1, 2)
+        tokens: Tensor = features.flatten(2).transpose(1, 2)
         tokens = tokens + self.places(self.norm1(tokens).transpose(1, 2)).transpose(1, 2)
         tokens = tokens + self.mlp(self.norm2(tokens))
         return tokens.transpose(1, 2).reshape(features.shape)
@@ -90,8 +91,9 @@ class DSR(nn.Module):
         self.up1 = nn.Conv2d(middle, 4 * fine, 1)
         self.fine_out = nn.Sequential(*(ResidualBlock(fine) for _ in range(n_fine)))
         self.tail = nn.Conv2d(fine, 48, 3, padding=1)
-        nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)
+        with torch.no_grad():
+            for parameter in self.tail.parameters():
+                parameter.zero_()
 
     def forward(self, canvas: Tensor) -> Tensor:
         """Restore a batch.

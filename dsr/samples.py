@@ -31,7 +31,8 @@ class Grid:
 def sample_grid(model: nn.Module, faces: Tensor, sizes_px: tuple[int, ...] = (8, 12, 16, 24, 32)) -> Grid:
     """Show each of (B, 3, 112, 112) faces at one of the sizes, in turn."""
     tiles = []
-    for number, face in enumerate(faces.split(1)):
+    for number in range(len(faces)):
+        face = faces[number : number + 1]
         low = shrink(face, sizes_px[number % len(sizes_px)])
         canvas = enlarge(low)
         tiles += [F.interpolate(low, (FACE_PX, FACE_PX), mode="nearest"), canvas, model(canvas).float(), face]

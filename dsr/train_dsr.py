@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
 import typer
@@ -19,6 +19,30 @@ from engine.cli import command
 from engine.errors import UserError
 from engine.files import write_json
 from engine.interrupt import StopRequest, graceful_stop
+from engine.options import (
+    Accumulate,
+    BatchSize,
+    Blend,
+    Clip,
+    Compile,
+    Degradation,
+    Device,
+    Ema,
+    Epochs,
+    Jitter,
+    MaxSize,
+    MinSize,
+    Overwrite,
+    Precision,
+    Rate,
+    SaveEvery,
+    Seed,
+    SmallBias,
+    ValidateEvery,
+    ValidationFaces,
+    Warmup,
+    WeightDecay,
+)
 from engine.rundir import open_run
 from engine.runlog import RunLog, progress_bar
 from engine.runtime import make_accelerator, pick_device, seed_everything
@@ -43,28 +67,24 @@ class TrainConfig:
     ] = field(default_factory=lambda: ["edgeface_xxs.pt"])
     dataset: Annotated[Path, typer.Option(help="Folder with train_processed and val_processed.")] = Path("dataset")
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/dsr")
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
-    precision: Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="Precision of forward and backward.")] = (
-        "fp32"
-    )
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training faces.")] = 100
-    batch: Annotated[int, typer.Option(min=1, help="Faces a batch, over all processes.")] = 16
-    accumulate: Annotated[int, typer.Option(min=1, help="Batches a step.")] = 1
+    device: Device = "auto"
+    precision: Precision = "auto"
+    epochs: Epochs = 100
+    batch: BatchSize = 16
+    accumulate: Accumulate = 1
     preset: Annotated[Literal["small", "base", "large"], typer.Option(help="Size of the network.")] = "base"
     init: Annotated[str | None, typer.Option(help="Super-resolver to start from; 'default' is the one shipped.")] = None
-    rate: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 1e-3
-    warmup: Annotated[int, typer.Option(min=0, help="Steps of linear warm-up.")] = 200
-    weight_decay: Annotated[float, typer.Option(min=0, help="AdamW's weight decay.")] = 1e-4
-    clip: Annotated[float, typer.Option(min=0, help="Largest norm of the gradient.")] = 1.0
-    ema: Annotated[float, typer.Option(min=0, max=1, help="Decay of the moving average that is validated.")] = 0.999
-    min_size: Annotated[int, typer.Option(min=4, max=112, help="Smallest face, px.")] = 6
-    max_size: Annotated[int, typer.Option(min=4, max=112, help="Largest face, px.")] = 32
-    small_bias: Annotated[bool, typer.Option(help="Draw small sizes more often (density 1 / size).")] = False
-    degradation: Annotated[
-        Literal["clean", "real"], typer.Option(help="clean: bicubic; real: also blur, noise, JPEG, misalignment.")
-    ] = "clean"
-    jitter: Annotated[float, typer.Option(min=0, max=2, help="Augmentation: pose, light and colour; 0 is off.")] = 0.0
-    blend: Annotated[float, typer.Option(min=0, max=1, help="Augmentation: share of faces blended with others.")] = 0.0
+    rate: Rate = 1e-3
+    warmup: Warmup = 200
+    weight_decay: WeightDecay = 1e-4
+    clip: Clip = 1.0
+    ema: Ema = 0.999
+    min_size: MinSize = 6
+    max_size: MaxSize = 32
+    small_bias: SmallBias = False
+    degradation: Degradation = "clean"
+    jitter: Jitter = 0.0
+    blend: Blend = 0.0
     pixel: Annotated[float, typer.Option(min=0, help="Weight of the L1 pixel loss.")] = 1.0
     identity: Annotated[float, typer.Option(min=0, help="Weight of 1 - cosine to the HR embedding.")] = 0.6
     feature: Annotated[float, typer.Option(min=0, help="Weight of matching EdgeFace's stages.")] = 0.18
@@ -72,12 +92,12 @@ class TrainConfig:
     tv: Annotated[float, typer.Option(min=0, help="Weight of total variation.")] = 1e-5
     perceptual: Annotated[float, typer.Option(min=0, help="Weight of VGG-19 features (downloads them).")] = 0.0
     channels_last: Annotated[bool, typer.Option(help="Memory layout of the network.")] = True
-    compile: Annotated[bool, typer.Option(help="Compile the network with torch.compile.")] = False
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0
-    save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500
-    validate_every: Annotated[int, typer.Option(min=1, help="Epochs between validations.")] = 1
-    validation_faces: Annotated[int, typer.Option(min=4, help="Most faces used to validate.")] = 1000
-    overwrite: Annotated[bool, typer.Option(help="Begin anew in a folder that holds another run.")] = False
+    compile: Compile = False
+    seed: Seed = 0
+    save_every: SaveEvery = 500
+    validate_every: ValidateEvery = 1
+    validation_faces: ValidationFaces = 1000
+    overwrite: Overwrite = False
 
 
 class TrainingStoppedError(UserError):
@@ -128,7 +148,7 @@ class _Run:
         self.loss = RestorationLoss(weights, recognisers, perceptual, accelerator.gather)
         model = DSR(config.preset) if config.init is None else _initial(config)
         if config.channels_last:
-            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = model.to(memory_format=torch.channels_last)
         steps = config.epochs * len(self.batches) // config.accumulate
         settings = Optimisation(steps, config.rate, config.warmup, config.weight_decay, config.clip, config.ema)
         self.training = Training(model, settings, accelerator, config.compile)
@@ -165,7 +185,9 @@ class _Run:
                 self.batches_done += 1
                 bar.update()
                 rate = bar.format_dict["rate"] or 0
-                bar.set_postfix_str(f"loss {terms['loss']:.3f} id {terms['identity']:.3f} {rate * self.config.batch:.0f} faces/s")
+                bar.set_postfix_str(
+                    f"loss {terms['loss']:.3f} id {terms['identity']:.3f} {rate * self.config.batch:.0f} faces/s"
+                )
                 if index == per_epoch - 1:
                     self.end_epoch(epoch, validation)
                 elif self.batches_done % self.config.save_every == 0 or stop.requested:
@@ -213,7 +235,7 @@ class _Run:
     def _validate(self, epoch: int, validation: VerificationSet) -> None:
         if not self.accelerator.is_main_process:
             return
-        model = self.training.ema.module.eval()
+        model = cast(DSR, self.training.ema.module).eval()
         restored = validation.measure(model)
         control = validation.bicubic
         self.log.write("validation", self.batches_done, {"epoch": epoch + 1, "dsr": restored, "bicubic": control})
@@ -231,20 +253,22 @@ class _Run:
     def finish(self) -> None:
         """Say where the result is."""
         self.log.close()
-        self.accelerator.print(f"best super-resolver: {self.folder / 'best.pth'} (mean TAR at FAR 1 %: {self.best:.4f})")
+        self.accelerator.print(
+            f"best super-resolver: {self.folder / 'best.pth'} (mean TAR at FAR 1 %: {self.best:.4f})"
+        )
 
 
 def _summary(epoch: int, restored: dict[str, Any], control: dict[str, Any]) -> str:
-    cells = [
-        f"{size}: {restored[size]['tar@far=1e-2']:.3f} ({control[size]['tar@far=1e-2']:.3f})" for size in restored
-    ]
+    cells = [f"{size}: {restored[size]['tar@far=1e-2']:.3f} ({control[size]['tar@far=1e-2']:.3f})" for size in restored]
     return f"epoch {epoch}, TAR at FAR 1 % by size, DSR (bicubic)  " + "  ".join(cells)
 
 
 def _initial(config: TrainConfig) -> DSR:
     model = load_dsr(None if config.init == "default" else config.init).requires_grad_(True)
     if model.preset != config.preset:
-        raise UserError(f"--init {config.init}: preset {model.preset}, but --preset is {config.preset}; pass --preset {model.preset}")
+        raise UserError(
+            f"--init {config.init}: preset {model.preset}, not {config.preset}; pass --preset {model.preset}"
+        )
     return model
 
 

@@ -61,7 +61,7 @@ def _match(source: Path, model: DSR, state: dict[str, Tensor]) -> None:
         first = wrong[0]
         raise DSRWeightsError(
             f"{source}: {len(wrong)} of {len(expected)} tensors do not fit preset {model.preset} "
-            f"({first}: {found.get(first, 'missing')}, expected {expected.get(first, 'none')}); train it again or use another file"
+            f"({first}: {found.get(first, 'missing')}, expected {expected.get(first, 'none')}); use another file"
         )
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
@@ -83,5 +83,7 @@ def _read_safetensors(source: Path) -> tuple[str, dict[str, Tensor]]:
     except SafetensorError as error:
         raise DSRWeightsError(f"{source}: not a whole safetensors file ({error}); copy it again") from None
     if header.get("format") != FORMAT:
-        raise DSRWeightsError(f"{source}: holds {header.get('format', 'no format mark')}, expected {FORMAT}; check the path")
+        raise DSRWeightsError(
+            f"{source}: holds {header.get('format', 'no format mark')}, expected {FORMAT}; check the path"
+        )
     return header.get("preset", ""), state

@@ -11,7 +11,7 @@ import tomllib
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, Protocol, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -24,9 +24,14 @@ EXIT_GATE = 3
 EXIT_INTERRUPTED = 130
 
 
-def command(
-    config_type: type[C], run: Callable[[C], int | None], example: str = ""
-) -> Callable[[list[str] | None], NoReturn]:
+class Main(Protocol):
+    """The `main` of a command module."""
+
+    def __call__(self, argv: list[str] | None = None) -> NoReturn:
+        """Run the command with these arguments, or with the process's own, and exit."""
+
+
+def command(config_type: type[C], run: Callable[[C], int | None], example: str = "") -> Main:
     """Make the `main` of a command module.
 
     Args:
@@ -67,7 +72,7 @@ def dispatch(package: str, summary: str, commands: dict[str, tuple[str, str]]) -
         sys.exit(2)
     module, _ = commands[name]
     sys.argv[0] = f"python -m {package} {name}"
-    main: Callable[[list[str]], NoReturn] = importlib.import_module(module).main
+    main: Main = importlib.import_module(module).main
     main(arguments[1:])
 
 
@@ -168,7 +173,8 @@ def _read_config_file(path: Path, config_type: type) -> dict[str, Any]:
 def _guarded(call: Callable[[], int]) -> int:
     """Turn what a user can mend into one line on stderr and an exit code."""
     try:
-        return call()
+        code = call()
+        return _say("interrupted", code) if code == EXIT_INTERRUPTED else code  # typer makes Ctrl-C a result
     except GateError as error:
         return _say(error, EXIT_GATE)
     except UserError as error:

@@ -47,6 +47,17 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def has_fast_bf16(device: torch.device) -> bool:
+    """Return whether the device multiplies bfloat16 faster than float32 (AVX-512 BF16, AMX, CUDA since Ampere)."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and torch.backends.cpu.get_cpu_capability() != "DEFAULT" and _cpu_has_bf16()
+
+
+def _cpu_has_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
 def make_accelerator(device: torch.device, precision: str, accumulate: int = 1) -> Accelerator:
     """Return the `Accelerator` that places, casts, scales and synchronises a training.
 
@@ -54,7 +65,8 @@ def make_accelerator(device: torch.device, precision: str, accumulate: int = 1) 
 
     Args:
         device: Where to train; with several processes each takes its own CUDA device.
-        precision: "fp32", "fp16" (CUDA only, with a gradient scaler) or "bf16".
+        precision: "auto" (bf16 where the processor multiplies it natively, else fp32), "fp32", "bf16", or "fp16"
+            (CUDA only, with a gradient scaler).
         accumulate: Batches a step.
 
     Raises:
@@ -62,6 +74,8 @@ def make_accelerator(device: torch.device, precision: str, accumulate: int = 1) 
     """
     if precision == "fp16" and device.type != "cuda":
         raise DeviceError(f"--precision fp16 needs CUDA (found {device.type}); use bf16 or fp32")
+    if precision == "auto":
+        precision = "bf16" if has_fast_bf16(device) else "fp32"
     return Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="no" if precision == "fp32" else precision,

@@ -13,7 +13,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from engine.checkpoint import CheckpointError
 
-
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 

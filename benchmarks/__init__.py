@@ -1,0 +1,1 @@
+"""Speed against the usual ways, as ratios measured side by side in one run."""

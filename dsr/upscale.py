@@ -1,0 +1,91 @@
+"""Restore low-resolution face images to 112x112."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dataset.images import SUFFIXES, ImageError, read_image, write_png
+from dsr.network import DSR
+from dsr.restoration import restore
+from dsr.weights import load_dsr
+from engine.cli import command
+from engine.errors import UserError
+from engine.runtime import pick_device
+
+
+@dataclass(frozen=True)
+class UpscaleConfig:
+    """Restore face crops to 112x112 with a trained super-resolver.
+
+    The crops should be aligned like the training faces (ArcFace's five-point template). Any size and colour mode is
+    read; of a crop that is not square the middle is taken; larger ones than 32 px are only resized, for they carry
+    more than the super-resolver was trained for. Files that cannot be read are named and the others go on.
+    """
+
+    source: Annotated[Path, typer.Argument(help="An image, or a folder of images (with its sub-folders).")]
+    out: Annotated[Path, typer.Argument(help="A .png file, or the folder that receives one PNG an image.")]
+    dsr: Annotated[str | None, typer.Option(help="Super-resolver file; without it, the trained default.")] = None
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    overwrite: Annotated[bool, typer.Option(help="Replace files that are already there.")] = False
+
+
+def upscale(config: UpscaleConfig) -> int:
+    """Restore every image of `config.source`; return 1 if some could not be read."""
+    device = pick_device(config.device)
+    model = load_dsr(config.dsr, device)
+    failed = 0
+    pairs = _targets(config)
+    for source, target in tqdm(pairs, unit="face", desc="upscale", disable=len(pairs) < 2):
+        if target.exists() and not config.overwrite:
+            raise UserError(f"{target}: already there; pass --overwrite, or choose another folder")
+        try:
+            write_png(target, _restore_file(model, source, device))
+        except ImageError as error:
+            failed += 1
+            print(f"skipped: {error}", file=sys.stderr)
+    print(f"{len(pairs) - failed} restored to {config.out}" + (f", {failed} skipped" if failed else ""))
+    return 1 if failed else 0
+
+
+@torch.no_grad()
+def _restore_file(model: DSR, source: Path, device: torch.device) -> NDArray[np.uint8]:
+    image = torch.from_numpy(read_image(source)).to(device).permute(2, 0, 1)[None].float() / 255
+    side = min(image.shape[2:])
+    top, left = (image.shape[2] - side) // 2, (image.shape[3] - side) // 2
+    restored = restore(model, image[:, :, top : top + side, left : left + side])
+    pixels: NDArray[np.uint8] = restored[0].mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return pixels
+
+
+def _targets(config: UpscaleConfig) -> list[tuple[Path, Path]]:
+    if config.source.is_dir():
+        sources = sorted(path for path in config.source.rglob("*") if path.suffix.lower() in SUFFIXES)
+        if not sources:
+            raise UserError(f"{config.source}: no images in this folder; expected {', '.join(sorted(SUFFIXES))}")
+        _refuse_same_names(sources)
+        return [(path, config.out / path.relative_to(config.source).with_suffix(".png")) for path in sources]
+    if not config.source.is_file():
+        raise UserError(f"{config.source}: no such file or folder; check the path")
+    target = config.out if config.out.suffix.lower() == ".png" else config.out / f"{config.source.stem}.png"
+    return [(config.source, target)]
+
+
+def _refuse_same_names(sources: list[Path]) -> None:
+    seen: dict[Path, Path] = {}
+    for path in sources:
+        other = seen.setdefault(path.with_suffix(""), path)
+        if other != path:
+            raise UserError(f"{path}: would be written over by {other.name}, both become .png; rename one of them")
+
+
+main = command(UpscaleConfig, upscale, example="python -m dsr.upscale faces_16px restored")
+
+if __name__ == "__main__":
+    main()

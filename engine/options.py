@@ -1,0 +1,33 @@
+"""Flags that several commands share, each with its help written once."""
+
+from typing import Annotated, Literal
+
+import typer
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(help="Of forward and backward; auto is bf16 where the processor has it, else fp32."),
+]
+Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training faces.")]
+BatchSize = Annotated[int, typer.Option(min=2, help="Faces a batch, over all processes.")]
+Accumulate = Annotated[int, typer.Option(min=1, help="Batches a step.")]
+Rate = Annotated[float, typer.Option(min=0, help="Peak learning rate.")]
+Warmup = Annotated[int, typer.Option(min=0, help="Steps of linear warm-up.")]
+WeightDecay = Annotated[float, typer.Option(min=0, help="AdamW's weight decay.")]
+Clip = Annotated[float, typer.Option(min=0, help="Largest norm of the gradient.")]
+Ema = Annotated[float, typer.Option(min=0, max=1, help="Decay of the moving average that is validated.")]
+MinSize = Annotated[int, typer.Option(min=4, max=112, help="Smallest face, px.")]
+MaxSize = Annotated[int, typer.Option(min=4, max=112, help="Largest low-resolution face, px.")]
+SmallBias = Annotated[bool, typer.Option(help="Draw small sizes more often (density 1 / size).")]
+Degradation = Annotated[
+    Literal["clean", "real"], typer.Option(help="clean: bicubic; real: also blur, noise, JPEG, misalignment.")
+]
+Jitter = Annotated[float, typer.Option(min=0, max=2, help="Augmentation: pose, light and colour; 0 is off.")]
+Blend = Annotated[float, typer.Option(min=0, max=1, help="Augmentation: share of faces blended with others.")]
+Compile = Annotated[bool, typer.Option(help="Compile the network with torch.compile.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything.")]
+SaveEvery = Annotated[int, typer.Option(min=1, help="Batches between checkpoints.")]
+ValidateEvery = Annotated[int, typer.Option(min=1, help="Epochs between validations.")]
+ValidationFaces = Annotated[int, typer.Option(min=4, help="Most faces used to validate.")]
+Overwrite = Annotated[bool, typer.Option(help="Begin anew in a folder that holds another run.")]

@@ -1,0 +1,53 @@
+"""The network that fine-tuning moves: super-resolver, EdgeFace and margin head as one module."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Chain(nn.Module):
+    """Canvas to embedding, with some faces going round the super-resolver.
+
+    Args:
+        network: EdgeFace: (B, 3, 112, 112) in [-1, 1] -> (B, 512).
+        dsr: Super-resolver in front, or None.
+        head: Margin loss over people, or None.
+        joint: Whether the super-resolver learns too.
+    """
+
+    def __init__(self, network: nn.Module, dsr: nn.Module | None, head: nn.Module | None, joint: bool) -> None:
+        super().__init__()
+        self.network, self.dsr, self.head, self.joint = network, dsr, head, joint
+        if dsr is not None:
+            dsr.requires_grad_(joint)
+
+    def forward(self, canvas: Tensor, direct: Tensor, person: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Embed a batch.
+
+        Args:
+            canvas: (B, 3, 112, 112) RGB in [0, 1], enlarged low-resolution faces or full-size ones.
+            direct: (B,) True for the faces that skip the super-resolver.
+            person: (B,) int64 number of the person, for the margin head.
+
+        Returns:
+            Unit embeddings (B, 512), the faces that were embedded (B, 3, 112, 112), the margin loss (0 without head).
+        """
+        faces = canvas
+        if self.dsr is not None:
+            with torch.set_grad_enabled(self.joint and torch.is_grad_enabled()):
+                faces = torch.where(direct[:, None, None, None], canvas, self.dsr(canvas))
+        embeddings = F.normalize(self.network((faces - 0.5) / 0.5))
+        margin = self.head(embeddings, person) if self.head is not None else embeddings.new_zeros(())
+        return embeddings, faces, margin
+
+
+class ChainEmbedding(nn.Module):
+    """The EdgeFace inside a chain, with the interface of an embedding: faces in [0, 1] to unit embeddings."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(B, 3, 112, 112) RGB in [0, 1] -> (B, 512)."""
+        return F.normalize(self.network((faces - 0.5) / 0.5))

@@ -1,0 +1,73 @@
+"""Objectives in the embedding space: the original's place for each face, its relations, people kept apart."""
+
+import math
+from typing import Literal, cast
+
+import torch
+from pytorch_metric_learning.losses import ArcFaceLoss, CosFaceLoss
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+EMBEDDING = 512
+
+
+def identity_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
+    """Mean of 1 - cosine between unit embeddings (B, D): 0 is the same person, 1 unrelated.
+
+    Against the frozen original's HR embeddings it keeps a gallery that the original enrolled valid.
+    """
+    return 1 - (embeddings * targets).sum(1).mean()
+
+
+def relational_loss(embeddings: Tensor, targets: Tensor, gallery: Tensor) -> Tensor:
+    """Mean squared error of similarities to a gallery, tuned against original.
+
+    Args:
+        embeddings: (B, 512) unit embeddings of the tuned network.
+        targets: (B, 512) the original's, of the same faces at full size.
+        gallery: (G, 512) the original's, of the whole (global) batch.
+
+    Source: similarity-preserving distillation, after Park et al., CVPR 2019 (arXiv 1904.05068).
+    """
+    return F.mse_loss(embeddings @ gallery.T, targets @ gallery.T)
+
+
+def contrastive_loss(
+    embeddings: Tensor, targets: Tensor, gallery: Tensor, positives: Tensor, temperature: float = 0.07
+) -> Tensor:
+    """InfoNCE: each face must be nearer to its own HR embedding than to other people's in the batch.
+
+    Args:
+        embeddings: (B, D) unit embeddings that learn.
+        targets: (B, D) unit HR embeddings of the same faces.
+        gallery: (G, D) HR embeddings of the whole (global) batch.
+        positives: (B, G) True where the gallery face shows the same person; those are no negatives.
+        temperature: Divides the cosines.
+
+    Source: van den Oord et al., arXiv 1807.03748.
+    """
+    own = (embeddings * targets).sum(1, keepdim=True) / temperature
+    others = (embeddings @ gallery.T / temperature).masked_fill(positives, float("-inf"))
+    logits = torch.cat([own, others], dim=1)
+    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+
+
+def effective_rank(embeddings: Tensor) -> float:
+    """Return exp of the entropy of the normalised singular values of (N, D): how many directions are in use.
+
+    Source: Roy and Vetterli, EUSIPCO 2007. A collapsed space has 1; the largest is min(N, D).
+    """
+    values = torch.linalg.svdvals(embeddings.double())
+    shares = values / values.sum().clamp_min(1e-12)
+    return math.exp(float(-(shares * shares.clamp_min(1e-12).log()).sum()))
+
+
+def margin_head(kind: Literal["arcface", "cosface"], people: int) -> nn.Module:
+    """Return a margin loss over training people: called with (embeddings (B, 512), person (B,)) it gives a scalar.
+
+    ArcFace (Deng et al., CVPR 2019; margin 0.5 radians = 28.6 degrees, scale 64) or CosFace (Wang et al., CVPR 2018;
+    margin 0.35, scale 64), from pytorch-metric-learning.
+    """
+    if kind == "arcface":
+        return cast(nn.Module, ArcFaceLoss(people, EMBEDDING, margin=28.6, scale=64))
+    return cast(nn.Module, CosFaceLoss(people, EMBEDDING, margin=0.35, scale=64))

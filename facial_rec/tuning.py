@@ -1,0 +1,68 @@
+"""Which weights of an EdgeFace are tuned, and in what form."""
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+Tune = Literal["all", "norms", "early", "late", "lowrank"]
+
+
+class LowRank(nn.Module):
+    """A weight plus a product of two thin matrices (LoRA, Hu et al., arXiv 2106.09685); zero at the start."""
+
+    def __init__(self, weight: Tensor, rank: int) -> None:
+        super().__init__()
+        rows, columns = weight.flatten(1).shape
+        self.down = nn.Parameter(torch.randn(rank, columns) / columns**0.5)
+        self.up = nn.Parameter(torch.zeros(rows, rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the adapted weight, in the shape of the original."""
+        return weight + (self.up @ self.down).view_as(weight)
+
+
+def prepare_tuning(network: nn.Module, tune: Tune, rank: int = 8) -> nn.Module:
+    """Let only the chosen weights of an EdgeNeXt learn, in place.
+
+    Args:
+        network: An EdgeFace on timm's EdgeNeXt.
+        tune: "all"; "norms" (normalisation and every bias); "early" (stem and first two stages); "late" (last two
+            stages and head); "lowrank" (a low-rank product beside each linear and 1x1 convolution, plus norms and
+            biases).
+        rank: Rank of those products.
+
+    Returns:
+        The same network.
+    """
+    network.requires_grad_(tune == "all")
+    for name, parameter in network.named_parameters():
+        early = name.startswith(("stem.", "stages.0.", "stages.1."))
+        small = parameter.ndim < 2 or name.endswith((".bias", "gamma", "temperature"))
+        if (tune == "early" and early) or (tune == "late" and not early) or (tune in ("norms", "lowrank") and small):
+            parameter.requires_grad_(True)
+    if tune == "lowrank":
+        for module in list(network.modules()):
+            if _is_matrix(module, 2 * rank):
+                parametrize.register_parametrization(module, "weight", LowRank(cast(Tensor, module.weight), rank))
+    return network
+
+
+def merged_state(network: nn.Module) -> dict[str, Tensor]:
+    """Return the plain state_dict of a tuned network: low-rank products added to their weights."""
+    state = {}
+    for name, tensor in network.state_dict().items():
+        if ".parametrizations." not in f".{name}":
+            state[name] = tensor.detach().clone()
+        elif name.endswith(".weight.original"):
+            owner = name.removesuffix("parametrizations.weight.original")
+            module = network.get_submodule(owner.removesuffix("."))
+            state[f"{owner}weight"] = cast(Tensor, module.weight).detach().clone()
+    return state
+
+
+def _is_matrix(module: nn.Module, smallest: int) -> bool:
+    """Whether the module is a linear or 1x1 convolution large enough for a low-rank product to be smaller."""
+    pointwise = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
+    return (isinstance(module, nn.Linear) or pointwise) and min(cast(Tensor, module.weight).flatten(1).shape) > smallest

@@ -1,0 +1,90 @@
+"""Commands run one after another, each skipped while its result is there and its inputs are unchanged."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import UserError
+from engine.files import write_json
+
+RECORD = ".step.json"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a chain."""
+
+    title: str
+    arguments: list[str]
+    """What follows `python -m`."""
+    inputs: list[Path]
+    """Files, or folders whose files count by path, size and time."""
+    output: Path
+    """File or folder that the command leaves; the record of the run stands beside it."""
+
+
+class StepError(UserError):
+    """A command of the chain that failed."""
+
+
+def run_steps(steps: list[Step], force: bool = False) -> None:
+    """Run the steps in order.
+
+    Args:
+        steps: The chain.
+        force: Run every step, even where nothing has changed.
+
+    Raises:
+        StepError: A command failed; it has printed its own reason, and the steps before it are kept.
+        KeyboardInterrupt: A command was interrupted.
+    """
+    for number, step in enumerate(steps, 1):
+        title, arguments = f"[{number}/{len(steps)}] {step.title}", step.arguments
+        if not force and _is_current(step):
+            print(f"{title}: up to date", flush=True)
+            continue
+        if _record(step).is_file():  # it was finished with other inputs; an unfinished run is continued instead
+            arguments = [*arguments, "--overwrite"]
+        print(f"{title}: python -m {' '.join(arguments)}", flush=True)
+        code = subprocess.run([sys.executable, "-m", *arguments], check=False).returncode
+        if code == 130:
+            raise KeyboardInterrupt
+        if code:
+            raise StepError(
+                f"step {number} ({step.title}) failed with exit code {code}: see the line above; "
+                "the same command goes on from here once that is mended"
+            )
+        write_json(_record(step), _state(step))
+
+
+def _is_current(step: Step) -> bool:
+    record = _record(step)
+    if not step.output.exists() or not record.is_file():
+        return False
+    try:
+        return bool(json.loads(record.read_text(encoding="utf-8")) == _state(step))
+    except ValueError:
+        return False
+
+
+def _record(step: Step) -> Path:
+    folder = step.output if step.output.is_dir() else step.output.parent
+    return folder / RECORD
+
+
+def _state(step: Step) -> dict[str, object]:
+    return {"arguments": step.arguments, "inputs": {path.as_posix(): _fingerprint(path) for path in step.inputs}}
+
+
+def _fingerprint(path: Path) -> str:
+    """Return a hash of names, sizes and times: cheap, and changed by whatever rewrites a file."""
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for each in files:
+        if each.name != RECORD and each.exists():
+            status = each.stat()
+            digest.update(f"{each.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,125 @@
+"""Verification on held-out people, as both trainings use it to choose their best weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+from dataset.degrade import enlarge, shrink
+from dataset.store import FaceStore
+from engine.errors import UserError
+from engine.randomness import generator_for
+from pipeline.verification import best_accuracy, eer, tar_at_far
+
+SIZES_PX = (8, 12, 16, 24, 32)
+BATCH = 64
+
+Restore = Callable[[Tensor], Tensor]
+"""(B, 3, 112, 112) bicubic canvas in [0, 1] -> (B, 3, 112, 112) in [0, 1]."""
+
+
+class ValidationError(UserError):
+    """A validation split on which verification cannot be measured."""
+
+
+class VerificationSet:
+    """Held-out faces with their HR embeddings: the gallery that each measurement is made against.
+
+    Each pair has an HR face, embedded by the original recogniser, on one side and another photograph, shown at low
+    resolution, on the other: all such pairs, genuine and impostor.
+
+    Args:
+        store: Faces of people who take no part in the training.
+        gallery: The original recogniser.
+        limit: Most faces used: whole people, drawn by a fixed seed, those with several photographs first.
+
+    Raises:
+        ValidationError: Fewer than two people, or nobody with two photographs.
+    """
+
+    def __init__(self, store: FaceStore, gallery: nn.Module, limit: int = 1000) -> None:
+        rows = _choose_rows(store.person, limit)
+        self.person = store.person[rows]
+        if len(set(self.person)) < 2 or len(set(self.person)) == len(self.person):
+            raise ValidationError(
+                f"{store.path}: verification needs two people and somebody with two photographs, found "
+                f"{len(set(self.person))} people with {len(self.person)} photographs; prepare a larger set"
+            )
+        self._store, self._rows = store, rows
+        self.recogniser = gallery
+        self.device = next(gallery.parameters(), torch.zeros(0)).device
+        self.gallery = self.embed(lambda faces: faces, gallery)
+        self.samples = self._faces(np.arange(min(10, len(rows))))
+        self.bicubic = self.measure(lambda canvas: canvas)
+
+    def measure(
+        self, restore: Restore, recogniser: nn.Module | None = None, sizes_px: tuple[int, ...] = SIZES_PX
+    ) -> dict[str, dict[str, float]]:
+        """Return PSNR, SSIM, identity loss, TAR at FAR 1 % and 0.1 %, EER and accuracy for each size.
+
+        Args:
+            restore: The super-resolver.
+            recogniser: Embeds the restored faces; None is the gallery's own.
+            sizes_px: Sizes to shrink to; 112 leaves the face as it is and skips `restore`.
+        """
+        return {str(size): self._measure(size, restore, recogniser or self.recogniser) for size in sizes_px}
+
+    @torch.no_grad()
+    def _measure(self, size_px: int, restore: Restore, recogniser: nn.Module) -> dict[str, float]:
+        embeddings, psnr, ssim = [], 0.0, 0.0
+        for rows in np.array_split(np.arange(len(self._rows)), -(-len(self._rows) // BATCH)):
+            faces = self._faces(rows)
+            seen = restore(enlarge(shrink(faces, size_px))).float() if size_px < faces.shape[-1] else faces
+            embeddings.append(recogniser(seen))
+            psnr += len(rows) * float(peak_signal_noise_ratio(seen, faces, data_range=1.0, dim=(1, 2, 3)))
+            ssim += len(rows) * _ssim(seen, faces)
+        probes = torch.cat(embeddings)
+        count = len(self._rows)
+        return {"psnr": min(psnr / count, 100.0), "ssim": ssim / count, **self._verify(probes)}
+
+    def _verify(self, probes: Tensor) -> dict[str, Any]:
+        scores = (self.gallery @ probes.T).cpu().numpy()
+        same = self.person[:, None] == self.person[None, :]
+        other_photograph = ~np.eye(len(self.person), dtype=bool)
+        genuine, impostor = np.sort(scores[same & other_photograph]), np.sort(scores[~same])
+        return {
+            "identity": 1 - float((self.gallery * probes).sum(1).mean()),
+            "tar@far=1e-2": tar_at_far(genuine, impostor, 1e-2).tar,
+            "tar@far=1e-3": tar_at_far(genuine, impostor, 1e-3).tar,
+            "eer": eer(genuine, impostor).value,
+            "accuracy": best_accuracy(genuine, impostor),
+            "genuine_mean": float(genuine.mean()),
+            "impostor_mean": float(impostor.mean()),
+        }
+
+    def _faces(self, rows: "np.ndarray[Any, Any]") -> Tensor:
+        return self._store.batch(self._rows[rows]).to(self.device).float() / 255
+
+    @torch.no_grad()
+    def embed(self, restore: Restore, recogniser: nn.Module) -> Tensor:
+        """Return the unit embeddings (N, D) of the full-size faces after `restore`."""
+        parts = np.array_split(np.arange(len(self._rows)), -(-len(self._rows) // BATCH))
+        return torch.cat([recogniser(restore(self._faces(rows))) for rows in parts])
+
+
+def _ssim(seen: Tensor, faces: Tensor) -> float:
+    value = structural_similarity_index_measure(seen, faces, data_range=1.0)
+    return float(value if isinstance(value, Tensor) else value[0])
+
+
+def mean_over_sizes(measured: dict[str, dict[str, float]], name: str) -> float:
+    """Return the mean of one figure over the sizes."""
+    return float(np.mean([figures[name] for figures in measured.values()]))
+
+
+def _choose_rows(person: "np.ndarray[Any, Any]", limit: int) -> "np.ndarray[Any, Any]":
+    """Return sorted rows of whole people, up to `limit`: those with several photographs come first."""
+    people, counts = np.unique(person, return_counts=True)
+    order = torch.randperm(len(people), generator=generator_for(0, "validation")).numpy()
+    order = order[np.argsort(counts[order] < 2, kind="stable")]
+    taken = np.cumsum(counts[order]) <= limit
+    taken[0] = True
+    return np.flatnonzero(np.isin(person, people[order[taken]]))

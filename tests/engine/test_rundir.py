@@ -1,0 +1,49 @@
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from engine.rundir import RunError, open_run
+
+
+@dataclass(frozen=True)
+class Config:
+    out: Path
+    rate: float = 0.1
+    device: str = "cpu"
+    overwrite: bool = False
+
+
+def test_a_run_is_continued_with_the_same_configuration_only(tmp_path: Path) -> None:
+    config = Config(tmp_path / "run")
+    with open_run(config, {"train": "abc"}) as folder:
+        (folder / "last.pth").touch()
+    with open_run(replace(config, device="cuda"), {"train": "abc"}) as folder:
+        assert (folder / "last.pth").exists()
+    with (
+        pytest.raises(RunError, match=r"rate: 0.1 there, 0.2 now"),
+        open_run(replace(config, rate=0.2), {"train": "abc"}),
+    ):
+        pass
+    with pytest.raises(RunError, match="input"), open_run(config, {"train": "other"}):
+        pass
+
+
+def test_overwrite_begins_anew(tmp_path: Path) -> None:
+    config = Config(tmp_path / "run")
+    with open_run(config, {}) as folder:
+        (folder / "last.pth").touch()
+    with open_run(replace(config, rate=0.2, overwrite=True), {}) as folder:
+        assert not (folder / "last.pth").exists()
+
+
+def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path, root: Path) -> None:
+    program = (
+        "from tests.engine.test_rundir import Config, open_run, RunError\nfrom pathlib import Path\n"
+        f"try:\n    open_run(Config(Path({str(tmp_path)!r})), {{}}).__enter__()\nexcept RunError as e: print(e)\n"
+    )
+    with open_run(Config(tmp_path), {}):
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=True)
+    assert "another run is writing here" in result.stdout

@@ -1,0 +1,99 @@
+import copy
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from engine.checkpoint import CheckpointError
+from engine.runtime import DeviceError, make_accelerator, pick_device
+from engine.training import NonFiniteLossError, Optimisation, Training
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate_state() -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+SETTINGS = Optimisation(steps=20, rate=0.05, warmup_steps=3, weight_decay=0.01, clip_norm=1.0, ema_decay=0.9)
+
+
+def fresh(width: int = 3) -> Training:
+    torch.manual_seed(0)
+    return Training(nn.Linear(width, 1), SETTINGS, make_accelerator(torch.device("cpu"), "fp32"))
+
+
+def advance(training: Training, steps: int) -> None:
+    for _ in range(steps):
+        inputs = torch.randn(8, 3, generator=torch.Generator().manual_seed(training.step))
+        training.update((training.model(inputs) - inputs.sum(1, keepdim=True)).square().mean())
+
+
+def test_a_resumed_training_equals_the_uninterrupted_one_bit_for_bit() -> None:
+    whole, first, second = fresh(), fresh(), fresh()
+    advance(whole, 20)
+    advance(first, 7)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    advance(second, 13)
+    for name, value in whole.state_dict()["model"].items():
+        assert torch.equal(value, second.state_dict()["model"][name])
+    for name, value in whole.state_dict()["ema"].items():
+        assert torch.equal(value, second.state_dict()["ema"][name])
+
+
+def test_the_rate_rises_then_falls_to_a_hundredth() -> None:
+    training = fresh()
+    rates = []
+    for _ in range(20):
+        rates.append(training.rate)
+        advance(training, 1)
+    assert rates[:4] == pytest.approx([0.0125, 0.025, 0.0375, 0.05])
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert training.rate == pytest.approx(0.0005)
+
+
+def test_the_average_follows_the_naive_formula() -> None:
+    training = fresh()
+    average = training.raw.weight.detach().clone()
+    for count in range(5):
+        advance(training, 1)
+        decay = min(0.9, (1 + count) / (10 + count)) if count else 0.0
+        average = decay * average + (1 - decay) * training.raw.weight.detach()
+        torch.testing.assert_close(training.ema.module.weight.detach(), average)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_non_finite_loss_stops_and_changes_nothing(value: float) -> None:
+    training = fresh()
+    advance(training, 2)
+    before = copy.deepcopy(training.state_dict()["model"])
+    with pytest.raises(NonFiniteLossError, match="step 3"):
+        training.update(training.model(torch.zeros(1, 3)).sum() * value)
+    assert all(torch.equal(before[name], value) for name, value in training.state_dict()["model"].items())
+
+
+def test_a_checkpoint_of_another_network_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="another network"):
+        fresh(4).load_state_dict(fresh(3).state_dict())
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99"])
+def test_an_absent_device_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(DeviceError, match=f"--device {name}"):
+        pick_device(name)
+
+
+def test_fp16_without_cuda_is_refused() -> None:
+    with pytest.raises(DeviceError, match="bf16"):
+        make_accelerator(torch.device("cpu"), "fp16")
+
+
+def test_bf16_trains_on_the_cpu() -> None:
+    torch.manual_seed(0)
+    accelerator = make_accelerator(torch.device("cpu"), "bf16")
+    training = Training(nn.Linear(3, 1), SETTINGS, accelerator)
+    with accelerator.autocast():
+        outputs = training.model(torch.ones(4, 3))
+    assert outputs.dtype == torch.float32 or outputs.dtype == torch.bfloat16
+    training.update(outputs.float().square().mean())
+    assert training.step == 1 and training.raw.weight.dtype == torch.float32

@@ -1,0 +1,44 @@
+import timm
+import torch
+from torch import nn
+
+from facial_rec.tuning import merged_state, prepare_tuning
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    net = timm.create_model("edgenext_xx_small")
+    net.reset_classifier(512)
+    return net.eval()
+
+
+def learning(net: nn.Module) -> set[str]:
+    return {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+
+
+def test_each_choice_frees_the_weights_it_names() -> None:
+    every = {name for name, _ in network().named_parameters()}
+    assert learning(prepare_tuning(network(), "all")) == every
+    early, late = learning(prepare_tuning(network(), "early")), learning(prepare_tuning(network(), "late"))
+    assert early | late == every and not early & late and any(name.startswith("stages.0") for name in early)
+    norms = learning(prepare_tuning(network(), "norms"))
+    assert norms and all(
+        parameter.ndim < 2 or "temperature" in name for name, parameter in network().named_parameters() if name in norms
+    )
+
+
+def test_low_rank_products_start_at_zero_and_merge_into_plain_weights() -> None:
+    plain, faces = network(), torch.randn(2, 3, 112, 112)
+    adapted = prepare_tuning(network(), "lowrank", rank=4)
+    torch.testing.assert_close(adapted(faces), plain(faces))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.01 * torch.randn_like(parameter))
+    merged = network()
+    merged.load_state_dict(merged_state(adapted))
+    torch.testing.assert_close(merged(faces), adapted(faces))
+    assert not torch.allclose(merged(faces), plain(faces))
+    assert sum(p.numel() for p in adapted.parameters() if p.requires_grad) < 0.2 * sum(
+        p.numel() for p in plain.parameters()
+    )
