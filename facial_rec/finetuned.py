@@ -1,24 +1,35 @@
-"""The file that a fine-tuning leaves."""
+"""The checkpoint that fine-tuning and training from scratch leave behind."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from engine.checkpoint import save_checkpoint
+from engine.files import atomic_path
+from facial_rec.contents import contents_sha256
 
-FORMAT = "edgeface-finetuned"
+FINETUNED_FORMAT = "edgeface-finetuned"
+_VERSION = 1
 
 
-def save_finetuned(path: Path, arch: str, state: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    """Write a tuned EdgeFace atomically, in float32; `EdgeFaceEmbedding` takes the file.
+def save_finetuned(path: Path, arch: str, state_dict: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Save a trained backbone as a plain checkpoint that `torch.load(weights_only=True)` reads.
 
     Args:
-        path: Usually `edgeface_finetuned.pth`.
-        arch: A name of `facial_rec.edgeface.ARCHITECTURES`.
-        state: The network's plain state_dict.
-        metadata: JSON values: where it comes from and what it measured.
+        path: Written whole or not at all.
+        arch: Variant, see `edgeface.architecture_named`.
+        state_dict: Its tensors, under the names of `edgeface.build(arch)`.
+        metadata: Plain JSON values about the training.
     """
-    plain = {name: tensor.detach().to("cpu").float().contiguous() for name, tensor in state.items()}
-    content = {"format": FORMAT, "version": 1, "arch": arch, "backbone_state_dict": plain, "metadata": metadata}
-    save_checkpoint(path, content)
+    backbone = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    checkpoint = {
+        "format": FINETUNED_FORMAT,
+        "version": _VERSION,
+        "arch": arch,
+        "backbone_state_dict": backbone,
+        "metadata": dict(metadata) | {"contents_sha256": contents_sha256(backbone)},
+    }
+    with atomic_path(path) as temporary:
+        torch.save(checkpoint, temporary)

@@ -1,0 +1,192 @@
+"""TorchScript files and `torch.export` programs: read without trusting what they bring along, run on any batch."""
+
+import io
+import json
+import re
+import zipfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facial_rec.containers import Container
+from facial_rec.exported import check_exported, exported_tensors
+from facial_rec.notices import no_deprecation_notices
+from facial_rec.pickles import check_zip_pickle
+from facial_rec.refusals import DamagedError, UnsafeError
+
+_DEVICE = re.compile(rb'torch\.device\("[a-z]+(:\d+)?"\)')
+# TorchScript text can reach the disk through these operators; nothing in a face network does.
+_REACHES_OUT = re.compile(
+    rb"\b(?:torch|ops\.\w+)\.(save|load|from_file|_save|print|warn)\b|\bops\.(?!aten|prim|quantized)\w+\."
+)
+_METADATA_ENTRY = "extra/metadata.json"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network that brings its own code.
+
+    Attributes:
+        source: The file.
+        container: `Container.TORCHSCRIPT` or `Container.EXPORTED`.
+        state_dict: Its tensors, under its own names.
+        metadata: What the file says of itself.
+    """
+
+    source: Path
+    container: Container
+    state_dict: dict[str, Tensor]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    script: Any = None
+
+    def on(self, device: torch.device) -> nn.Module:
+        """Return the network as a black box on a device: (B, 3, 112, 112) in [-1, 1] -> (B, D), any B."""
+        if self.container is Container.TORCHSCRIPT:
+            return AnyBatch(load_script(self.source, device))
+        return AnyBatch(_load_exported(self.source, device))
+
+    @cached_property
+    def quantised(self) -> bool:
+        """Whether its linears compute with quantised weights."""
+        return self.script is not None and any(
+            getattr(module, "original_name", "") in ("Linear", "LinearPackedParams")
+            and hasattr(module, "_packed_params")
+            for module in self.script.modules()
+        )
+
+
+def open_program(path: Path, container: Container) -> Program:
+    """Open a program and read its tensors.
+
+    Raises:
+        UnsafeError: It could reach beyond its own computation.
+        DamagedError: It cannot be read whole.
+    """
+    if container is Container.EXPORTED:
+        check_exported(path)
+        return Program(path, container, exported_tensors(path), _metadata(path))
+    script = load_script(path, torch.device("cpu"))
+    return Program(path, container, _script_tensors(script), _metadata(path), script)
+
+
+def load_script(path: Path, device: torch.device) -> nn.Module:
+    """Load a TorchScript file onto a device, whatever device it was traced on.
+
+    Tracing writes the device into the text of the program, so that it fails on any other; the text is corrected first.
+
+    Raises:
+        UnsafeError: Its text calls operators that reach the disk or are not torch's own.
+        DamagedError: It cannot be read whole.
+    """
+    check_zip_pickle(path)
+    check_script_text(path)
+    try:
+        with no_deprecation_notices():
+            module: nn.Module = torch.jit.load(_retargeted(path, device), map_location=device)
+            return module.eval()
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DamagedError(f"{path}: not readable as TorchScript ({reason}); trace it again with this torch") from None
+
+
+def check_script_text(path: Path) -> None:
+    """Refuse TorchScript whose text could read or write files.
+
+    Raises:
+        UnsafeError: With the operator; nothing was run.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".py") and (match := _REACHES_OUT.search(archive.read(name))):
+                operator = match.group().decode()
+                raise UnsafeError(
+                    f"{path}: its program calls {operator}, which a face network never does; nothing was run"
+                )
+
+
+class AnyBatch(nn.Module):
+    """Runs a program that may have been traced or exported for one batch size on any batch."""
+
+    def __init__(self, program: nn.Module):
+        super().__init__()
+        self.program = program
+        self.batch_size: int | None = None
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Map (B, 3, 112, 112) to (B, D)."""
+        if self.batch_size is None:
+            try:
+                return self._run(faces)
+            except (RuntimeError, AssertionError, ValueError):
+                self.batch_size = self._accepted(faces)
+        size = self.batch_size
+        padding = -len(faces) % size
+        padded = torch.cat([faces, faces[:1].expand(padding, -1, -1, -1)])
+        return torch.cat([self._run(chunk.contiguous()) for chunk in padded.split(size)])[: len(faces)]
+
+    def _accepted(self, faces: Tensor) -> int:
+        """Return the first batch size that the program takes."""
+        for size in (1, 2, 4, 8, 16, 32, 64):
+            try:
+                if len(self._run(faces[:1].expand(size, -1, -1, -1).contiguous())) == size:
+                    return size
+            except (RuntimeError, AssertionError, ValueError):
+                continue
+        raise DamagedError(f"a program that takes no batch of {tuple(faces.shape[1:])} faces; export it for 3x112x112")
+
+    def _run(self, faces: Tensor) -> Tensor:
+        with no_deprecation_notices():
+            embeddings = self.program(faces)
+        if not isinstance(embeddings, Tensor) or embeddings.dim() != 2 or len(embeddings) != len(faces):
+            raise ValueError("the program does not map faces to one embedding each")
+        return embeddings
+
+
+def _retargeted(path: Path, device: torch.device) -> io.BytesIO:
+    """Copy the archive with every device in the program's text replaced."""
+    copy = io.BytesIO()
+    named = f'torch.device("{device}")'.encode()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as target:
+        if not any(_DEVICE.search(archive.read(name)) for name in archive.namelist() if name.endswith(".py")):
+            return io.BytesIO(path.read_bytes())
+        for name in archive.namelist():
+            data = archive.read(name)
+            target.writestr(name, _DEVICE.sub(named, data) if name.endswith(".py") else data)
+    copy.seek(0)
+    return copy
+
+
+def _script_tensors(script: nn.Module) -> dict[str, Any]:
+    """Return the state of a script, with quantised linears unpacked into the pair that checkpoints keep."""
+    state: dict[str, Any] = dict(script.state_dict())
+    for name, module in script.named_modules():
+        packed = getattr(module, "_packed_params", None)
+        if isinstance(packed, torch.ScriptObject):
+            state[f"{name}._packed_params"] = torch.ops.quantized.linear_unpack(packed)
+    return state
+
+
+def _load_exported(path: Path, device: torch.device) -> nn.Module:
+    from torch.export.passes import move_to_device_pass
+
+    try:
+        with no_deprecation_notices():
+            program = torch.export.load(path)
+            return move_to_device_pass(program, str(device)).module()
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DamagedError(f"{path}: not readable as a torch.export program ({reason}); export it again") from None
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.partition("/")[2] == _METADATA_ENTRY]
+        try:
+            found = json.loads(archive.read(names[0])) if names else {}
+        except ValueError:
+            return {}
+    return found if isinstance(found, dict) else {}
