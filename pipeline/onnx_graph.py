@@ -1,0 +1,240 @@
+"""The chain as one ONNX graph: faces of any size in, unit embeddings and restored faces out.
+
+Enlarging, the choice whether to restore, the super-resolver, EdgeFace and normalisation are inside, so that a caller
+in any language passes a face and reads an embedding.
+"""
+
+import contextlib
+import io
+import warnings
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+OPSET = 20
+FACES, EMBEDDINGS, RESTORED = "faces", "embeddings", "restored"
+FACE_PX = 112
+_CUBIC = -0.75  # the coefficient of torch's and OpenCV's bicubic interpolation
+
+
+class Enlarge(nn.Module):
+    """Bicubic interpolation to 112x112 of any size as two matrix products, equal to `dataset.degrade.enlarge`.
+
+    The matrices are made in the graph from the input's size: exact in every runtime, and faster than `Resize`.
+    """
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(B, 3, h, w) RGB in [0, 1] -> (B, 3, 112, 112)."""
+        rows, columns = _interpolation(faces.shape[2]), _interpolation(faces.shape[3])
+        return (rows @ faces @ columns.T).clamp(0, 1)
+
+
+class Embed(nn.Module):
+    """EdgeFace with its preprocessing and normalisation.
+
+    Args:
+        network: (B, 3, 112, 112) in [-1, 1] -> (B, 512).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(B, 3, 112, 112) RGB in [0, 1] -> (B, 512) of unit length."""
+        return F.normalize(self.network((faces - 0.5) / 0.5))
+
+
+class Chain(nn.Module):
+    """Enlarge, restore, embed: the way of a small face, for formats that cannot choose by size.
+
+    Args:
+        dsr: Super-resolver, or None.
+        network: EdgeFace.
+    """
+
+    def __init__(self, dsr: nn.Module | None, network: nn.Module) -> None:
+        super().__init__()
+        self.enlarge, self.dsr, self.embed = Enlarge(), dsr or nn.Identity(), Embed(network)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(B, 3, h, w) RGB in [0, 1] -> (B, 512) of unit length."""
+        embeddings: Tensor = self.embed(self.dsr(self.enlarge(faces)))
+        return embeddings
+
+
+def to_onnx(module: nn.Module, size_px: int | None = FACE_PX) -> onnx.ModelProto:
+    """Translate a module from faces to one tensor; the batch is dynamic.
+
+    Args:
+        module: In evaluation mode.
+        size_px: Side of its input; None leaves height and width dynamic.
+    """
+    batch, height, width = (torch.export.Dim(name, min=low) for name, low in (("batch", 1), ("h", 2), ("w", 2)))
+    shapes = {0: batch} if size_px else {0: batch, 2: height, 3: width}
+    example = torch.rand(2, 3, size_px or 17, size_px or 19)
+    with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # the exporter's own deprecations, nothing that a user can change
+        program = torch.onnx.export(
+            module,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[FACES],
+            output_names=["result"],
+            dynamic_shapes=(shapes,),
+            verbose=False,
+        )
+    if program is None:
+        raise TypeError("torch.onnx.export returned no program")
+    model: onnx.ModelProto = program.model_proto
+    return model
+
+
+def compose(
+    enlarge: onnx.ModelProto,
+    dsr: onnx.ModelProto | None,
+    small: onnx.ModelProto,
+    large: onnx.ModelProto,
+    largest_px: int,
+) -> onnx.ModelProto:
+    """Join the parts into one graph.
+
+    Args:
+        enlarge: Any size to 112x112.
+        dsr: Restores the enlarged face, or None.
+        small: Embeds faces whose longer side is at most `largest_px`, after the super-resolver.
+        large: Embeds the others as they are; the same object as `small` where one network serves both.
+        largest_px: Where the two ways part.
+    """
+    first = onnx.compose.add_prefix(enlarge, "enlarge.").graph
+    canvas = first.output[0].name
+    enter = helper.make_node("Identity", [FACES], [first.input[0].name])
+    shared = small is large
+    ways = [_way("small", [dsr, None if shared else small], canvas), _way("large", [None if shared else large], canvas)]
+    hoisted = _hoist_common_weights(ways)
+    outputs = [RESTORED] if shared else [RESTORED, EMBEDDINGS]
+    nodes = [enter, *first.node, *_choice(ways[0], ways[1], outputs)]
+    weights = [*first.initializer, *hoisted, numpy_helper.from_array(np.array([largest_px]), "largest_px")]
+    if shared:
+        last = onnx.compose.add_prefix(small, "embed.").graph
+        nodes += [helper.make_node("Identity", [RESTORED], [last.input[0].name]), *last.node]
+        nodes += [helper.make_node("Identity", [last.output[0].name], [EMBEDDINGS])]
+        weights += last.initializer
+    return _finished(nodes, weights, small)
+
+
+def _way(name: str, parts: list[onnx.ModelProto | None], canvas: str) -> onnx.GraphProto:
+    """Return a branch that passes the canvas through the parts; its outputs are the restored face and what follows."""
+    nodes, weights, outputs = [], [], [f"{name}.seen"]
+    nodes.append(helper.make_node("Identity", [canvas], [f"{name}.seen"]))
+    for position, part in enumerate(parts):
+        if part is None:
+            continue
+        graph = onnx.compose.add_prefix(part, f"{name}{position}.").graph
+        nodes += [helper.make_node("Identity", [outputs[-1]], [graph.input[0].name]), *graph.node]
+        weights += graph.initializer
+        is_embedding = len(graph.output[0].type.tensor_type.shape.dim) == 2
+        outputs = [*outputs, graph.output[0].name] if is_embedding else [graph.output[0].name]
+    values = [helper.make_tensor_value_info(output, TensorProto.FLOAT, None) for output in outputs]
+    return helper.make_graph(nodes, name, [], values, weights)
+
+
+def _hoist_common_weights(ways: list[onnx.GraphProto]) -> list[onnx.TensorProto]:
+    """Move weights that both branches hold out of them, so that the file holds each once."""
+    first, second = ({_contents(tensor): tensor.name for tensor in way.initializer} for way in ways)
+    common = first.keys() & second.keys()
+    hoisted = []
+    for way in ways:
+        names = {
+            tensor.name: f"common.{first[_contents(tensor)]}"
+            for tensor in way.initializer
+            if _contents(tensor) in common
+        }
+        kept = [tensor for tensor in way.initializer if tensor.name not in names]
+        if way is ways[0]:
+            hoisted = [_renamed(tensor, names[tensor.name]) for tensor in way.initializer if tensor.name in names]
+        del way.initializer[:]
+        way.initializer.extend(kept)
+        for node in way.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+    return list({tensor.name: tensor for tensor in hoisted}.values())
+
+
+def _contents(tensor: onnx.TensorProto) -> bytes:
+    return repr((tensor.data_type, list(tensor.dims))).encode() + numpy_helper.to_array(tensor).tobytes()
+
+
+def _renamed(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
+    copy = onnx.TensorProto()
+    copy.CopyFrom(tensor)
+    copy.name = name
+    return copy
+
+
+def _choice(small: onnx.GraphProto, large: onnx.GraphProto, outputs: list[str]) -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("Shape", [FACES], ["sides"], start=2),
+        helper.make_node("ReduceMax", ["sides"], ["longer_side"], keepdims=0),
+        helper.make_node("LessOrEqual", ["longer_side", "largest_px"], ["is_small"]),
+        helper.make_node("If", ["is_small"], outputs, then_branch=small, else_branch=large),
+    ]
+
+
+def _finished(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto], like: onnx.ModelProto) -> onnx.ModelProto:
+    source = helper.make_tensor_value_info(FACES, TensorProto.FLOAT, ["batch", 3, "height", "width"])
+    targets = [
+        helper.make_tensor_value_info(EMBEDDINGS, TensorProto.FLOAT, ["batch", 512]),
+        helper.make_tensor_value_info(RESTORED, TensorProto.FLOAT, ["batch", 3, FACE_PX, FACE_PX]),
+    ]
+    graph = helper.make_graph(nodes, "recogniser", [source], targets, weights)
+    _shorten(graph, {name: name for name in (FACES, EMBEDDINGS, RESTORED)})
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="dsr-edgeface")
+    model.ir_version = like.ir_version
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _shorten(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Number all values and drop notes: the exporter's names and stack traces are a tenth of a small file."""
+
+    def short(name: str) -> str:
+        return names.setdefault(name, f"{len(names):x}") if name else ""
+
+    for tensor in graph.initializer:
+        tensor.name, tensor.doc_string = short(tensor.name), ""
+        del tensor.metadata_props[:]
+    for node in graph.node:
+        node.input[:] = [short(name) for name in node.input]
+        node.output[:] = [short(name) for name in node.output]
+        node.name, node.doc_string = "", ""
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                _shorten(attribute.g, names)
+    for value in graph.output:
+        value.name = short(value.name)
+    del graph.value_info[:], graph.metadata_props[:]
+
+
+def _interpolation(size_px: int) -> Tensor:
+    """Return the (112, size_px) matrix that interpolates an axis, its border repeated."""
+    place = (torch.arange(FACE_PX, dtype=torch.float32) + 0.5) * (size_px / FACE_PX) - 0.5
+    first = place.floor()
+    offsets = torch.arange(-1, 3, dtype=torch.float32)
+    weights = _cubic((place - first)[:, None] - offsets)
+    sources = (first[:, None] + offsets).clamp(min=0).minimum(torch.full((), size_px - 1, dtype=torch.float32))
+    hits = sources[:, :, None] == torch.arange(size_px, dtype=torch.float32)
+    return (weights[:, :, None] * hits.float()).sum(1)
+
+
+def _cubic(distance: Tensor) -> Tensor:
+    """Keys, "Cubic Convolution Interpolation for Digital Image Processing", IEEE TASSP 1981."""
+    far = distance.abs()
+    near = ((_CUBIC + 2) * far - (_CUBIC + 3)) * far * far + 1
+    outer = ((_CUBIC * far - 5 * _CUBIC) * far + 8 * _CUBIC) * far - 4 * _CUBIC
+    return torch.where(far <= 1, near, torch.where(far < 2, outer, torch.zeros_like(far)))
