@@ -10,8 +10,10 @@ Names and numbers are memory-mapped too, so that opening a store costs the same 
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, overload
+from types import TracebackType
+from typing import Any, Self, overload
 
 import numpy as np
 import torch
@@ -86,14 +88,15 @@ class FaceStore:
             raise StoreError(
                 f"{path}: {len(images)} images and {len(people)} people; a store needs one person an image"
             )
-        path.mkdir(parents=True, exist_ok=True)
-        (path / HEADER).unlink(missing_ok=True)  # without it there is no store, whatever happens from here on
-        digest = _write_faces(path / FACES, faces, images)
-        names = sorted(set(people))
-        number = {name: index for index, name in enumerate(names)}
-        index = _index_bytes(np.array([number[name] for name in people], np.int64), images)
-        write_bytes(path / INDEX, index)
-        write_header(path, len(images), names, {FACES: digest, INDEX: hashlib.sha256(index).hexdigest()})
+        count = 0
+        with StoreWriter(path) as writer:
+            for face in faces:
+                if count == len(images):
+                    raise StoreError(f"{path}: more than {count} faces; a store needs one image a face")
+                writer.add(face, images[count], people[count])
+                count += 1
+            if count != len(images):
+                raise StoreError(f"{path}: {count} faces for {len(images)} images; a store needs one face an image")
         return cls.open(path)
 
     def __len__(self) -> int:
@@ -145,6 +148,56 @@ class _Names(Sequence[str]):
         return bytes(self._text[self._offsets[row] : self._offsets[row + 1]]).decode("utf-8")
 
 
+class StoreWriter:
+    """Writes a store face by face: `with StoreWriter(path) as writer: writer.add(...)`.
+
+    Nothing that `FaceStore.open` accepts is there before the block ends without an exception.
+
+    Args:
+        path: Folder of the store; one that is already there is replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._images: list[str] = []
+        self._people: list[str] = []
+        self._digest = hashlib.sha256()
+        self._open_files = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._path.mkdir(parents=True, exist_ok=True)
+        (self._path / HEADER).unlink(missing_ok=True)  # without it there is no store, whatever happens from here on
+        temporary = self._open_files.enter_context(atomic_path(self._path / FACES))
+        self._file = self._open_files.enter_context(temporary.open("wb"))
+        return self
+
+    def add(self, face: NDArray[np.uint8], image: str, person: str) -> None:
+        """Append a (112, 112, 3) uint8 RGB face.
+
+        Raises:
+            StoreError: It has another shape or type.
+        """
+        if face.shape != (SIZE_PX, SIZE_PX, 3) or face.dtype != np.uint8:
+            raise StoreError(f"{image}: {face.dtype} {face.shape}, a store takes uint8 (112, 112, 3); align it first")
+        data = np.ascontiguousarray(face).data
+        self._digest.update(data)
+        self._file.write(data)
+        self._images.append(image)
+        self._people.append(person)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open_files.__exit__(kind, error, trace)
+        if error is None:
+            names = sorted(set(self._people))
+            number = {name: index for index, name in enumerate(names)}
+            index = _index_bytes(np.array([number[name] for name in self._people], np.int64), self._images)
+            write_bytes(self._path / INDEX, index)
+            digests = {FACES: self._digest.hexdigest(), INDEX: hashlib.sha256(index).hexdigest()}
+            write_header(self._path, len(self._images), names, digests)
+
+
 def write_header(path: Path, count: int, people: list[str], digests: dict[str, str]) -> None:
     """Write `faces.json`, which makes the two other files a store.
 
@@ -156,24 +209,6 @@ def write_header(path: Path, count: int, people: list[str], digests: dict[str, s
     """
     header = {"version": VERSION, "count": count, "size_px": SIZE_PX, "people": people, "files": digests}
     write_json(path / HEADER, {**header, "sha256": _content_hash(people, digests)})
-
-
-def _write_faces(path: Path, faces: Iterable[NDArray[np.uint8]], images: list[str]) -> str:
-    digest, count = hashlib.sha256(), 0
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        for face in faces:
-            if face.shape != (SIZE_PX, SIZE_PX, 3) or face.dtype != np.uint8:
-                name = images[count] if count < len(images) else "one more face than images"
-                raise StoreError(
-                    f"{name}: {face.dtype} {face.shape}, a store takes uint8 (112, 112, 3); align it first"
-                )
-            data = np.ascontiguousarray(face).data
-            digest.update(data)
-            file.write(data)
-            count += 1
-        if count != len(images):
-            raise StoreError(f"{path}: {count} faces for {len(images)} images; a store needs one face an image")
-    return digest.hexdigest()
 
 
 def _index_bytes(person: NDArray[np.int64], images: list[str]) -> bytes:
