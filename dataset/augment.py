@@ -13,9 +13,9 @@ from torch.nn import functional as F
 JITTER_DRAWS = 7
 
 
-def flip_some(faces: Tensor, draws: Tensor) -> Tensor:
-    """Mirror those of (B, 3, H, W) faces whose draw (B,) in [0, 1) is below one half."""
-    return torch.where((draws < 0.5).to(faces.device)[:, None, None, None], faces.flip(3), faces)
+def flip_some(faces: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror those of (B, 3, H, W) faces that are True in `chosen` (B,)."""
+    return torch.where(chosen.to(faces.device)[:, None, None, None], faces.flip(3), faces)
 
 
 def jitter(faces: Tensor, draws: Tensor, strength: float) -> Tensor:

@@ -28,6 +28,11 @@ class View:
     jitter: float = 0.0
     blend: float = 0.0
 
+    @property
+    def changes_faces(self) -> bool:
+        """Whether the full-size faces differ from the store's by more than a mirror."""
+        return self.jitter > 0 or self.blend > 0
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -41,6 +46,10 @@ class Batch:
     """(B,) int64: pixels a side of each view; 112 is the face itself."""
     person: Tensor
     """(B,) int64: whose face, or mostly whose where two were blended."""
+    rows: Tensor
+    """(B,) int64: which face of the store."""
+    mirrored: Tensor
+    """(B,) bool: whether it was flipped."""
 
 
 class LowResolutionBatches:
@@ -88,7 +97,7 @@ class LowResolutionBatches:
         return {
             "rows": rows,
             "sizes": torch.where(full, FULL_SIZE_PX, sizes),
-            "flip": torch.rand(count, generator=generator),
+            "mirrored": torch.rand(count, generator=generator) < 0.5,
             "partners": rows[torch.randperm(count, generator=generator)],
             "mask": mask * blended[:, None, None, None],
             "jitter": torch.rand(count, JITTER_DRAWS, generator=generator),
@@ -103,7 +112,7 @@ class LowResolutionBatches:
         faces = self._read(draws["rows"])
         if view.blend:
             faces = blend(faces, self._read(draws["partners"]), draws["mask"])
-        faces = flip_some(faces, draws["flip"])
+        faces = flip_some(faces, draws["mirrored"])
         if view.jitter:
             faces = jitter(faces, draws["jitter"], view.jitter)
         sizes = draws["sizes"].to(self._device)
@@ -112,5 +121,6 @@ class LowResolutionBatches:
         real = view.degradation == "real"
         low = realistic_canvas(faces, small, draws["seeds"]) if real else low_resolution_canvas(faces, small)
         canvas = torch.where(full[:, None, None, None], faces, low)
-        person = torch.from_numpy(self._store.person[draws["rows"].numpy()]).to(self._device)
-        return Batch(faces, canvas, sizes, person)
+        rows, mirrored = draws["rows"], draws["mirrored"].to(self._device)
+        person = torch.from_numpy(self._store.person[rows.numpy()]).to(self._device)
+        return Batch(faces, canvas, sizes, person, rows.to(self._device), mirrored)

@@ -71,28 +71,41 @@ class RestorationLoss:
         self._perceptual = perceptual
         self._gather = gather
 
-    def __call__(self, restored: Tensor, faces: Tensor, person: Tensor) -> dict[str, Tensor]:
-        """Compare (B, 3, 112, 112) restored faces with the originals of the people (B,).
+    def __call__(
+        self, restored: Tensor, faces: Tensor, person: Tensor, known: list[Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Compare restored faces with the originals.
+
+        Args:
+            restored: (B, 3, 112, 112) RGB in [0, 1].
+            faces: (B, 3, 112, 112) RGB in [0, 1].
+            person: (B,) int64.
+            known: HR embeddings (B, D) of each recogniser, where they were computed ahead; else they are computed.
 
         Returns:
             Each term unweighted under its name, and their weighted sum under "loss".
         """
         terms = {"pixel": pixel_loss(restored, faces), "tv": tv_loss(restored)}
-        for name, value in self._recognition_terms(restored, faces, person).items():
-            terms[name] = value
+        terms |= self._recognition_terms(restored, faces, person, known)
         if self._perceptual is not None and self.weights.perceptual:
             terms["perceptual"] = self._perceptual(restored, faces)
         weighted = [getattr(self.weights, name) * value for name, value in terms.items()]
         return {**terms, "loss": torch.stack(weighted).sum()}
 
-    def _recognition_terms(self, restored: Tensor, faces: Tensor, person: Tensor) -> dict[str, Tensor]:
+    def _recognition_terms(
+        self, restored: Tensor, faces: Tensor, person: Tensor, known: list[Tensor] | None
+    ) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
-        for recogniser in self.recognisers:
-            with torch.no_grad():
-                targets, target_maps = recogniser.embed_with_maps(faces)
+        for number, recogniser in enumerate(self.recognisers):
+            target_maps: list[Tensor] = []
+            if known is not None:
+                targets = known[number]
+            else:
+                with torch.no_grad():
+                    targets, target_maps = recogniser.embed_with_maps(faces)
             embeddings, maps = recogniser.embed_with_maps(restored)
             terms = {"identity": identity_loss(embeddings, targets)}
-            if self.weights.feature and maps:
+            if self.weights.feature and target_maps:
                 terms["feature"] = feature_loss(maps, target_maps)
             if self.weights.contrastive:
                 positives = person[:, None] == self._gather(person)[None, :]

@@ -48,6 +48,7 @@ from engine.runlog import RunLog, progress_bar
 from engine.runtime import make_accelerator, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training
 from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.targets import HrTargets
 from pipeline.validation import VerificationSet, mean_over_sizes
 
 CHECKPOINT = "dsr-training"
@@ -145,6 +146,9 @@ class _Run:
             config.pixel, config.identity, config.feature, config.contrastive, config.tv, config.perceptual
         )
         perceptual = vgg_distance(accelerator.device) if config.perceptual else None
+        ahead = not (view.changes_faces or config.feature)
+        device = accelerator.device
+        self.targets = [HrTargets(each, store, device) for each in recognisers] if ahead else None
         self.loss = RestorationLoss(weights, recognisers, perceptual, accelerator.gather)
         model = DSR(config.preset) if config.init is None else _initial(config)
         if config.channels_last:
@@ -206,7 +210,8 @@ class _Run:
             canvas = canvas.contiguous(memory_format=torch.channels_last)
         with self.accelerator.accumulate(training.model):
             with self.accelerator.autocast():
-                terms = self.loss(training.model(canvas), batch.faces, batch.person)
+                known = [each.at(batch.rows, batch.mirrored) for each in self.targets] if self.targets else None
+                terms = self.loss(training.model(canvas), batch.faces, batch.person, known)
             try:
                 norm = training.update(terms["loss"])
             except NonFiniteLossError as error:

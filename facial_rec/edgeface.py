@@ -155,6 +155,13 @@ def stage_outputs(network: nn.Module, inputs: Tensor) -> list[Tensor]:
     return _outputs_after(network.get_submodule("stages"), network.get_submodule("stem")(inputs), (0, 1, 2, 3))
 
 
+def stages(network: nn.Module) -> list[nn.Module]:
+    """Return the four modules whose outputs `stage_outputs` returns."""
+    if isinstance(network, LDCNet):
+        return [network.features[position] for position in (0, 2, 5, 10)]
+    return list(network.get_submodule("stages").children())
+
+
 def _outputs_after(layers: nn.Module, x: Tensor, wanted: tuple[int, ...]) -> list[Tensor]:
     outputs = []
     for position, layer in enumerate(layers.children()):

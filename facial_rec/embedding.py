@@ -1,5 +1,6 @@
 """EdgeFaceEmbedding: the one way in which every command turns faces into embeddings."""
 
+import copy
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +12,7 @@ from engine.files import sha256_of
 from facial_rec.adapter import apply_adapter, read_adapter
 from facial_rec.announce import announce
 from facial_rec.containers import Container, identify
-from facial_rec.edgeface import INPUT_SIZE_PX, stage_outputs
+from facial_rec.edgeface import INPUT_SIZE_PX, stage_outputs, stages
 from facial_rec.faces import check_faces
 from facial_rec.programs import Program, open_program
 from facial_rec.refusals import MismatchError, OtherNetworkError, WeightsError
@@ -105,6 +106,35 @@ class EdgeFaceEmbedding(nn.Module):
             )
         return stage_outputs(self.network, self._prepared(check_faces(faces)))
 
+    def embed_with_maps(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return embeddings and stage outputs of one pass; a black box gives no outputs.
+
+        Args:
+            faces: (B, 3, 112, 112) RGB float in [0, 1], not checked: this is the inner loop of trainings.
+        """
+        maps: list[Tensor] = []
+        if self.network is None:
+            return self._embed(faces), maps
+        hooks = [
+            stage.register_forward_hook(lambda _, __, output: maps.append(output)) for stage in stages(self.network)
+        ]
+        try:
+            return self._embed(faces), maps
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def trainable_copy(self) -> nn.Module:
+        """Return a copy of the network whose weights learn: (B, 3, 112, 112) in [-1, 1] -> (B, 512).
+
+        Raises:
+            MismatchError: The weights are a black box.
+        """
+        if self.network is None:
+            raise MismatchError(f"{self.source}: a black box ({self.kind}) cannot be tuned; give a state_dict file")
+        network: nn.Module = copy.deepcopy(self.network)
+        return network.requires_grad_(True)
+
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode: a frozen recogniser inside a training must not start to learn statistics."""
         return super().train(False)
@@ -164,7 +194,8 @@ class EdgeFaceEmbedding(nn.Module):
                 f"{self.source}: a black box takes no adapter; give the weights that {adapter} was made for"
             )
         read = read_adapter(adapter)
-        self.network.load_state_dict(apply_adapter(weights.state_dict, read), strict=True)
+        self.network.load_state_dict(apply_adapter(weights.state_dict, read), strict=True, assign=True)
+        self.network.requires_grad_(False)
         self.adapter_sha256 = read.sha256
         announce(f"Adapted by {adapter}")
 

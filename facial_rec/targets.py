@@ -1,0 +1,49 @@
+"""HR embeddings of a whole store, computed once: an image and its mirror image never change."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from dataset.store import FaceStore
+from engine.files import atomic_path
+from facial_rec.embedding import EdgeFaceEmbedding
+
+BATCH = 64
+
+
+class HrTargets:
+    """Unit embeddings of every face of a store and of its mirror image.
+
+    They are kept beside the store, under the hashes of the weights and of the faces, for the next run.
+
+    Args:
+        recogniser: Frozen.
+        store: The faces; 2 KB of float16 a face are kept on the device.
+        device: Where the recogniser is.
+    """
+
+    def __init__(self, recogniser: EdgeFaceEmbedding, store: FaceStore, device: torch.device) -> None:
+        path = store.path / f"hr_targets_{recogniser.sha256[:16]}_{store.sha256[:16]}.npy"
+        if path.is_file():
+            self._embeddings = torch.from_numpy(np.load(path, allow_pickle=False)).to(device)
+            return
+        self._embeddings = _embed_all(recogniser, store, device)
+        with atomic_path(path) as temporary:
+            np.save(temporary, self._embeddings.cpu().numpy())
+
+    def at(self, rows: Tensor, mirrored: Tensor) -> Tensor:
+        """Return (B, D) float32 for rows (B,) int64, of the mirror image where `mirrored` (B,) is True."""
+        return self._embeddings[mirrored.long(), rows].float()
+
+
+@torch.no_grad()
+def _embed_all(recogniser: nn.Module, store: FaceStore, device: torch.device) -> Tensor:
+    """Return (2, N, D) float16: the faces, then their mirror images."""
+    parts: tuple[list[Tensor], list[Tensor]] = ([], [])
+    starts = range(0, len(store), BATCH)
+    for start in tqdm(starts, desc="HR targets", unit="batch", disable=len(starts) < 20):
+        faces = store.batch(np.arange(start, min(start + BATCH, len(store)))).to(device).float().div_(255)
+        parts[0].append(recogniser(faces).half())
+        parts[1].append(recogniser(faces.flip(3)).half())
+    return torch.stack([torch.cat(parts[0]), torch.cat(parts[1])])

@@ -1,0 +1,96 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dsr.losses import LossWeights, RestorationLoss, feature_loss, pixel_loss, tv_loss
+from facial_rec.objectives import contrastive_loss, effective_rank, identity_loss, relational_loss
+
+
+def unit(count: int, seed: int) -> Tensor:
+    return F.normalize(torch.randn(count, 8, generator=torch.Generator().manual_seed(seed)))
+
+
+def test_identity_loss_is_one_minus_the_mean_cosine() -> None:
+    a, b = unit(5, 0), unit(5, 1)
+    naive = sum(1 - float(torch.dot(x, y)) for x, y in zip(a, b, strict=True)) / 5
+    assert float(identity_loss(a, b)) == pytest.approx(naive, abs=1e-6)
+    assert float(identity_loss(a, a)) == pytest.approx(0, abs=1e-6)
+
+
+def test_contrastive_loss_follows_the_naive_formula_and_spares_the_same_person() -> None:
+    e, t, people = unit(4, 0), unit(4, 1), [0, 1, 1, 2]
+    total = 0.0
+    for i in range(4):
+        own = math.exp(float(e[i] @ t[i]) / 0.1)
+        others = sum(math.exp(float(e[i] @ t[j]) / 0.1) for j in range(4) if people[j] != people[i])
+        total -= math.log(own / (own + others)) / 4
+    person = torch.tensor(people)
+    found = contrastive_loss(e, t, t, person[:, None] == person[None, :], temperature=0.1)
+    assert float(found) == pytest.approx(total, rel=1e-5)
+
+
+def test_relational_loss_is_zero_only_where_similarities_agree() -> None:
+    e, t = unit(4, 0), unit(4, 1)
+    naive = sum(float((e[i] - t[i]) @ t[j]) ** 2 for i in range(4) for j in range(4)) / 16
+    assert float(relational_loss(e, t, t)) == pytest.approx(naive, rel=1e-4)
+    assert float(relational_loss(t, t, t)) == 0
+
+
+def test_effective_rank_counts_directions() -> None:
+    assert effective_rank(torch.eye(6)) == pytest.approx(6, rel=1e-6)
+    assert effective_rank(torch.ones(6, 6)) == pytest.approx(1, abs=1e-6)
+
+
+def test_feature_loss_is_relative_to_each_stages_magnitude() -> None:
+    wanted = [torch.ones(1, 2, 3, 3), 100 * torch.ones(1, 2, 3, 3)]
+    found = [1.1 * each for each in wanted]
+    assert float(feature_loss(found, wanted)) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_total_variation_follows_the_naive_loop() -> None:
+    x = torch.rand(1, 1, 4, 5)
+    rows = [abs(float(x[0, 0, i + 1, j] - x[0, 0, i, j])) for i in range(3) for j in range(5)]
+    columns = [abs(float(x[0, 0, i, j + 1] - x[0, 0, i, j])) for i in range(4) for j in range(4)]
+    assert float(tv_loss(x)) == pytest.approx(sum(rows) / 15 + sum(columns) / 16, rel=1e-5)
+
+
+class Recogniser:
+    """Embeds by a fixed projection; its one map is the faces themselves."""
+
+    def __init__(self, seed: int) -> None:
+        self.matrix = torch.randn(48, 8, generator=torch.Generator().manual_seed(seed))
+
+    def embed_with_maps(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return F.normalize(faces.flatten(1) @ self.matrix), [faces]
+
+
+def test_the_sum_is_the_weighted_sum_of_the_named_terms_averaged_over_recognisers() -> None:
+    weights = LossWeights(pixel=2.0, identity=0.5, feature=0.25, contrastive=0.125, tv=0.1)
+    first, second = Recogniser(0), Recogniser(1)
+    restored, faces, person = torch.rand(3, 3, 4, 4), torch.rand(3, 3, 4, 4), torch.tensor([0, 1, 2])
+    terms = RestorationLoss(weights, [first, second])(restored, faces, person)
+    identity = [identity_loss(r.embed_with_maps(restored)[0], r.embed_with_maps(faces)[0]) for r in (first, second)]
+    assert float(terms["identity"]) == pytest.approx(float(sum(identity) / 2), rel=1e-5)
+    assert float(terms["pixel"]) == pytest.approx(float(pixel_loss(restored, faces)))
+    whole = sum(
+        getattr(weights, name) * float(terms[name]) for name in ("pixel", "identity", "feature", "contrastive", "tv")
+    )
+    assert float(terms["loss"]) == pytest.approx(whole, rel=1e-5)
+
+
+def test_known_targets_give_the_same_identity_as_computed_ones() -> None:
+    recogniser = Recogniser(0)
+    loss = RestorationLoss(LossWeights(feature=0), [recogniser])
+    restored, faces, person = torch.rand(3, 3, 4, 4), torch.rand(3, 3, 4, 4), torch.tensor([0, 1, 2])
+    known = [recogniser.embed_with_maps(faces)[0]]
+    torch.testing.assert_close(loss(restored, faces, person, known)["loss"], loss(restored, faces, person)["loss"])
+
+
+def test_a_term_of_weight_zero_is_not_computed() -> None:
+    terms = RestorationLoss(LossWeights(feature=0), [Recogniser(0)])(
+        torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.arange(2)
+    )
+    assert "feature" not in terms and "contrastive" not in terms
