@@ -42,7 +42,8 @@ def jitter(faces: Tensor, draws: Tensor, strength: float) -> Tensor:
     grey = moved.mean(1, keepdim=True)
     coloured = grey + (moved - grey) * saturation
     mean = coloured.mean((1, 2, 3), keepdim=True)
-    return ((mean + (coloured - mean) * contrast) * brightness).clamp(0, 1)
+    shown: Tensor = (mean + (coloured - mean) * contrast) * brightness
+    return shown.clamp(0, 1)
 
 
 def blend(faces: Tensor, others: Tensor, draws: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What a restored face is asked for: its pixels, and the identity that recognisers see in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,7 +62,7 @@ class RestorationLoss:
     def __init__(
         self,
         weights: LossWeights,
-        recognisers: list[Recogniser],
+        recognisers: Sequence[Recogniser],
         perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
         gather: Callable[[Tensor], Tensor] = lambda value: value,
     ) -> None:
