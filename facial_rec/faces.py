@@ -29,7 +29,7 @@ def check_faces(faces: Tensor) -> Tensor:
         raise FacesError(f"faces: shape {shape}, expected Bx3xHxW; {remedy}")
     if faces.numel() == 0:
         raise FacesError(f"faces: an empty batch (shape {shape}); skip it")
-    if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
+    if not torch.compiler.is_compiling() and torch._C._get_tracing_state() is None:
         _check_range(faces)
     return faces
 

@@ -5,7 +5,6 @@ import json
 import re
 import zipfile
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ _DEVICE = re.compile(rb'torch\.device\("[a-z]+(:\d+)?"\)')
 _REACHES_OUT = re.compile(
     rb"\b(?:torch|ops\.\w+)\.(save|load|from_file|_save|print|warn)\b|\bops\.(?!aten|prim|quantized)\w+\."
 )
-_METADATA_ENTRY = "extra/metadata.json"
+METADATA_FILE = "edgeface_metadata.json"
 
 
 @dataclass(frozen=True)
@@ -41,22 +40,12 @@ class Program:
     container: Container
     state_dict: dict[str, Tensor]
     metadata: dict[str, Any] = field(default_factory=dict)
-    script: Any = None
 
     def on(self, device: torch.device) -> nn.Module:
         """Return the network as a black box on a device: (B, 3, 112, 112) in [-1, 1] -> (B, D), any B."""
         if self.container is Container.TORCHSCRIPT:
             return AnyBatch(load_script(self.source, device))
         return AnyBatch(_load_exported(self.source, device))
-
-    @cached_property
-    def quantised(self) -> bool:
-        """Whether its linears compute with quantised weights."""
-        return self.script is not None and any(
-            getattr(module, "original_name", "") in ("Linear", "LinearPackedParams")
-            and hasattr(module, "_packed_params")
-            for module in self.script.modules()
-        )
 
 
 def open_program(path: Path, container: Container) -> Program:
@@ -70,7 +59,7 @@ def open_program(path: Path, container: Container) -> Program:
         check_exported(path)
         return Program(path, container, exported_tensors(path), _metadata(path))
     script = load_script(path, torch.device("cpu"))
-    return Program(path, container, _script_tensors(script), _metadata(path), script)
+    return Program(path, container, _script_tensors(script), _metadata(path))
 
 
 def load_script(path: Path, device: torch.device) -> nn.Module:
@@ -86,7 +75,9 @@ def load_script(path: Path, device: torch.device) -> nn.Module:
     check_script_text(path)
     try:
         with no_deprecation_notices():
-            module: nn.Module = torch.jit.load(_retargeted(path, device), map_location=device)
+            module: nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
+                _retargeted(path, device), map_location=device
+            )
             return module.eval()
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError, OSError) as error:
         reason = " ".join(str(error).split())[:120]
@@ -121,12 +112,14 @@ class AnyBatch(nn.Module):
         if self.batch_size is None:
             try:
                 return self._run(faces)
+            except torch.OutOfMemoryError:
+                raise
             except (RuntimeError, AssertionError, ValueError):
                 self.batch_size = self._accepted(faces)
         size = self.batch_size
         padding = -len(faces) % size
         padded = torch.cat([faces, faces[:1].expand(padding, -1, -1, -1)])
-        return torch.cat([self._run(chunk.contiguous()) for chunk in padded.split(size)])[: len(faces)]
+        return torch.cat([self._run(chunk.contiguous()) for chunk in torch.split(padded, size)])[: len(faces)]
 
     def _accepted(self, faces: Tensor) -> int:
         """Return the first batch size that the program takes."""
@@ -184,7 +177,9 @@ def _load_exported(path: Path, device: torch.device) -> nn.Module:
 
 def _metadata(path: Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.partition("/")[2] == _METADATA_ENTRY]
+        names = [
+            name for name in archive.namelist() if name.partition("/")[2] in (f"extra/{METADATA_FILE}", METADATA_FILE)
+        ]
         try:
             found = json.loads(archive.read(names[0])) if names else {}
         except ValueError:

@@ -1,0 +1,65 @@
+"""`python -m facial_rec convert`: write weights in another container or precision."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import typer
+
+from engine.cli import command
+from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.refusals import MismatchError, ValuesError
+from facial_rec.saving import format_for, save_weights
+from facial_rec.selftest import probes
+from facial_rec.weights import find_weights, read_weights
+
+_LEAST_COSINE = {"float32": 0.999999, "float16": 0.9999, "bfloat16": 0.995}
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """Write weights as state_dict, safetensors, TorchScript or torch.export program, and compare the result."""
+
+    source: Annotated[str, typer.Argument(help="Path, bare name or hf:// address of a weights file.")]
+    out: Annotated[Path, typer.Argument(help="The new file; its suffix suggests the format.")]
+    format: Annotated[
+        Literal["auto", "state_dict", "safetensors", "torchscript", "pt2"],
+        typer.Option(help="auto: .pt and .pth state_dict, .safetensors, .ts TorchScript, .pt2 torch.export."),
+    ] = "auto"
+    dtype: Annotated[
+        Literal["float32", "float16", "bfloat16"], typer.Option(help="Precision of the stored tensors.")
+    ] = "float32"
+    arch: Annotated[str | None, typer.Option(help="Refuse the file unless it is this variant.")] = None
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False
+
+
+def convert_weights(config: ConvertConfig) -> None:
+    """Convert a file, read the result back and print how far it is from the source.
+
+    Raises:
+        WeightsError: The source is refused, the target exists, or the result is not the same network.
+    """
+    source = find_weights(config.source)
+    if config.out.exists() and (not config.overwrite or config.out.resolve() == source.resolve()):
+        raise MismatchError(f"{config.out}: exists already; give another name, or --overwrite (never onto the source)")
+    weights = read_weights(source, config.arch)
+    form = format_for(config.out) if config.format == "auto" else config.format
+    save_weights(config.out, weights, form, config.dtype)
+    cosine, difference = parity(source, config.out)
+    print(f"{config.out}: {weights.arch}, {form}, {config.dtype}, {config.out.stat().st_size:,} bytes")
+    print(f"parity with {source}: cosine {cosine:.7f}, largest difference {difference:.1e}")
+    if cosine < _LEAST_COSINE[config.dtype]:
+        raise ValuesError(f"{config.out}: cosine {cosine:.5f} to its source; store it as float32 (--dtype float32)")
+
+
+@torch.no_grad()
+def parity(first: Path, second: Path) -> tuple[float, float]:
+    """Return the least cosine and the largest difference of two files' embeddings of fixed patterns."""
+    one, other = (EdgeFaceEmbedding(path)(probes()) for path in (first, second))
+    return float((one * other).sum(1).min()), float((one - other).abs().max())
+
+
+main = command(ConvertConfig, convert_weights, example="python -m facial_rec convert edgeface_xxs.pt xxs.safetensors")
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""`python -m facial_rec embed`: embed the faces of a folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from dataset.layout import list_images
+from engine.cli import command
+from engine.files import atomic_path
+from engine.runtime import pick_device
+from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.face_folder import embed_folder
+from facial_rec.refusals import FacesError
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """Embed aligned faces into an .npz file with `names`, `embeddings` (N, 512, unit length) and `weights_sha256`."""
+
+    images: Annotated[Path, typer.Argument(help="An image, or a folder of images (sub-folders included).")]
+    out: Annotated[Path, typer.Argument(help="The .npz file to write.")]
+    edgeface: Annotated[str, typer.Option(help="Weights: a path, a bare name or an hf:// address.")] = "edgeface_xxs.pt"
+    adapter: Annotated[Path | None, typer.Option(help="Adapter made for these weights.")] = None
+    batch: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 64
+    flip: Annotated[bool, typer.Option(help="Add the mirror image's embedding before normalising.")] = False
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+
+
+def embed_images(config: EmbedConfig) -> None:
+    """Write the embeddings.
+
+    Raises:
+        FacesError: The output is not an .npz file.
+    """
+    if config.out.suffix != ".npz":
+        raise FacesError(f"{config.out}: embeddings are written as .npz; give a name that ends so")
+    folder = config.images if config.images.is_dir() else config.images.parent
+    names = list_images(config.images) if config.images.is_dir() else [config.images.name]
+    edgeface = EdgeFaceEmbedding(config.edgeface, pick_device(config.device), adapter=config.adapter)
+    embeddings = embed_folder(edgeface, folder, names, config.batch, config.flip)
+    with atomic_path(config.out) as temporary:
+        np.savez(temporary, names=np.array(names), embeddings=embeddings, weights_sha256=np.array(edgeface.sha256))
+    print(f"{config.out}: {len(names)} embeddings by {edgeface.arch} ({edgeface.kind})")
+
+
+main = command(
+    EmbedConfig, embed_images, example="python -m facial_rec embed faces faces.npz --edgeface edgeface_xxs.pt"
+)
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Writing an EdgeFace in any of the containers that are read, with a parity figure."""
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from engine.files import atomic_path
+from facial_rec.contents import contents_sha256
+from facial_rec.edgeface import INPUT_SIZE_PX
+from facial_rec.notices import no_deprecation_notices
+from facial_rec.programs import METADATA_FILE
+from facial_rec.weights import Weights, load_network
+
+Format = Literal["state_dict", "safetensors", "torchscript", "pt2"]
+Precision = Literal["float32", "float16", "bfloat16"]
+_SUFFIXES: dict[str, Format] = {
+    ".pt": "state_dict",
+    ".pth": "state_dict",
+    ".safetensors": "safetensors",
+    ".ts": "torchscript",
+    ".torchscript": "torchscript",
+    ".pt2": "pt2",
+}
+_MOST_FACES = 4096
+
+
+def format_for(path: Path) -> Format:
+    """Return the format that a file's suffix suggests: `.pt` and `.pth` are state_dicts, `.ts` is TorchScript."""
+    return _SUFFIXES.get(path.suffix.lower(), "state_dict")
+
+
+def save_weights(path: Path, weights: Weights, form: Format, precision: Precision = "float32") -> None:
+    """Write weights in a container; the file is written whole or not at all.
+
+    Args:
+        path: The new file.
+        weights: Read by `read_weights`.
+        form: "state_dict" (of `torch.save`), "safetensors", "torchscript" or "pt2" (`torch.export`); the last two
+            are programs, (B, 3, 112, 112) RGB in [-1, 1] -> (B, 512) for any B, and compute in float32.
+        precision: In which the tensors are stored.
+    """
+    state = stored_state(weights, precision)
+    metadata = {"arch": weights.arch, "source_sha256": weights.sha256, "contents_sha256": contents_sha256(state)}
+    with atomic_path(path) as temporary:
+        if form == "state_dict":
+            torch.save(state, temporary)
+        elif form == "safetensors":
+            save_file(state, temporary, metadata)
+        else:
+            network = _rounded(weights, state)
+            extra = {METADATA_FILE: json.dumps(metadata)}
+            (_save_script if form == "torchscript" else _save_exported)(network, temporary, extra)
+
+
+def stored_state(weights: Weights, precision: Precision) -> dict[str, Tensor]:
+    """Return the tensors in the precision in which they are stored; batch norm's counters stay integers."""
+    dtype: torch.dtype = getattr(torch, precision)
+    return {
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.state_dict.items()
+    }
+
+
+def _rounded(weights: Weights, state: dict[str, Tensor]) -> nn.Module:
+    """Return a program's network: rounded to the stored precision, computing in float32 so that it runs anywhere."""
+    floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    return load_network(replace(weights, state_dict=floats))
+
+
+def _save_script(network: nn.Module, path: Path, extra: dict[str, str]) -> None:
+    with warnings.catch_warnings(), no_deprecation_notices(), torch.no_grad():
+        warnings.filterwarnings("ignore", "Converting a tensor")
+        script = torch.jit.trace(  # type: ignore[no-untyped-call]
+            network, torch.zeros(2, 3, INPUT_SIZE_PX, INPUT_SIZE_PX)
+        )
+        torch.jit.save(script, path, _extra_files=extra)
+
+
+def _save_exported(network: nn.Module, path: Path, extra: dict[str, str]) -> None:
+    batch = torch.export.Dim("batch", min=1, max=_MOST_FACES)
+    example = (torch.zeros(2, 3, INPUT_SIZE_PX, INPUT_SIZE_PX),)
+    with no_deprecation_notices():
+        program = torch.export.export(network, example, dynamic_shapes=({0: batch},))
+        torch.export.save(program, path, extra_files=extra)
