@@ -1,0 +1,280 @@
+"""The trained chain as one file for another runtime, compared with its source before it is written."""
+
+import copy
+import hashlib
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import onnx
+import torch
+import typer
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from dataset.degrade import low_resolution_canvas
+from dataset.layout import split_folder
+from dataset.store import FaceStore
+from dsr.network import DSR
+from dsr.weights import load_dsr
+from engine.cli import command
+from engine.errors import UserError
+from engine.files import atomic_path, sha256_of, write_text
+from facial_rec.embedding import EdgeFaceEmbedding
+from pipeline import parity
+from pipeline.model_card import model_card
+from pipeline.onnx_graph import Chain, Embed, Enlarge, compose, to_onnx
+from pipeline.onnx_precision import calibrated, narrowed
+from pipeline.onnx_recognizer import METADATA_KEY, OnnxRecognizer
+from pipeline.recognizer import LARGEST_VLR_PX, Recognizer
+
+SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "torchscript": ".ts", "safetensors": ".safetensors"}
+Tolerance = tuple[float, float]
+TOLERANCES: dict[str, Tolerance] = {"fp32": (1e-4, 0.999999), "fp16": (2e-2, 0.999), "int8": (1.0, 0.9)}
+"""Largest difference and least cosine of an embedding for each precision; for int8, verification decides."""
+
+_CALIBRATION_FACES = 200
+
+
+class ExportError(UserError):
+    """Options that do not go together, or networks that cannot be exported."""
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write the chain (enlarge, restore, embed, normalise) as one file, if it still is the same recogniser."""
+
+    edgeface: Annotated[str, typer.Option(help="Original EdgeFace: embeds full-size faces. A name or a path.")] = (
+        "edgeface_xxs.pt"
+    )
+    dsr: Annotated[Path | None, typer.Option(help="Super-resolver; without it, the trained default.")] = None
+    no_dsr: Annotated[bool, typer.Option("--no-dsr", help="Leave the super-resolver out.")] = False
+    finetuned: Annotated[Path | None, typer.Option(help="Fine-tuned EdgeFace for faces up to 32 px.")] = None
+    adapter: Annotated[Path | None, typer.Option(help="Adapter of EdgeFace for faces up to 32 px.")] = None
+    format: Annotated[Literal["onnx", "pt2", "torchscript", "safetensors"], typer.Option(help="File format.")] = "onnx"
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"], typer.Option(help="fp16, int8: smaller files, with --format onnx.")
+    ] = "fp32"
+    dataset: Annotated[
+        Path, typer.Option(help="Folder with train_processed (calibration) and val_processed (comparison).")
+    ] = Path("dataset")
+    out: Annotated[Path, typer.Option(help="File to write, without its suffix.")] = Path("runs/export/recogniser")
+    parts: Annotated[bool, typer.Option("--parts", help="Also write super-resolver and EdgeFace apart (onnx).")] = False
+    sizes: Annotated[str, typer.Option(help="Sizes to compare at, comma-separated pixels.")] = "8,16,32,112"
+    faces: Annotated[int, typer.Option(min=10, help="Most validation faces to compare on.")] = 600
+    max_tar_drop: Annotated[float, typer.Option(min=0, max=1, help="Gate: largest loss of TAR at FAR 1e-2.")] = 0.01
+    licence: Annotated[str, typer.Option(help="Licence of the weights, written into the file.")] = "CC BY-NC-SA 4.0"
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What is exported.
+
+    Attributes:
+        dsr: Super-resolver or None.
+        small: EdgeFace for faces up to 32 px.
+        large: EdgeFace for the others; the same object where one serves both.
+        hashes: Role to SHA-256 of the file that it came from.
+    """
+
+    dsr: DSR | None
+    small: nn.Module
+    large: nn.Module
+    hashes: dict[str, str]
+
+    def recogniser(self, faces: "parity.Floats") -> "parity.Floats":
+        """Embed (B, 3, h, w) in torch, with the mirror image."""
+        is_small = max(faces.shape[-2:]) <= LARGEST_VLR_PX
+        embed = Embed(self.small if is_small else self.large)
+        return Recognizer(embed, self.dsr).embed(torch.from_numpy(faces)).numpy()
+
+
+def export(config: ExportConfig) -> None:
+    """Load, translate, compare, write."""
+    if config.precision != "fp32" and config.format != "onnx":
+        raise ExportError(f"--precision {config.precision} needs --format onnx, found {config.format}")
+    networks = load(config)
+    store = FaceStore.open(split_folder(config.dataset, "val"))
+    sizes = _sizes(config.sizes, with_large=config.format == "onnx")
+    target = config.out.with_name(config.out.name + SUFFIXES[config.format])
+    information = describe(networks, config)
+    with atomic_path(target) as temporary:
+        exported = _WRITERS[config.format](networks, config, information, temporary)
+        print(f"comparing with the source on up to {config.faces} faces at {config.sizes} px")
+        parities = parity.compare(networks.recogniser, exported, store, sizes, config.faces)
+        print(parity.table(parities))
+        parity.check(parities, *TOLERANCES[config.precision], config.max_tar_drop)
+        information |= {"parity": [line.as_dict() for line in parities], "threshold": _threshold(parities)}
+        _FINISHERS.get(config.format, _keep)(temporary, information)
+    write_text(target.with_suffix(".md"), model_card(target, information, parity.table(parities)))
+    if config.parts and config.format == "onnx":
+        _write_parts(networks, config, target)
+    print(f"wrote {target} ({target.stat().st_size:,} bytes) and {target.with_suffix('.md')}")
+
+
+def load(config: ExportConfig) -> Networks:
+    """Load the networks that the options name.
+
+    Raises:
+        ExportError: An EdgeFace of unknown architecture.
+    """
+    original = EdgeFaceEmbedding(config.edgeface)
+    small = original
+    if config.finetuned is not None or config.adapter is not None:
+        small = EdgeFaceEmbedding(config.finetuned or config.edgeface, adapter=config.adapter)
+    hashes = {"edgeface": original.sha256, "edgeface_small": small.sha256}
+    if config.adapter is not None:
+        hashes["adapter"] = sha256_of(config.adapter)
+    dsr = None if config.no_dsr else load_dsr(config.dsr)
+    if dsr is not None:
+        hashes["dsr"] = hashlib.sha256(
+            b"".join(value.numpy().tobytes() for value in dsr.state_dict().values())
+        ).hexdigest()
+    if original.network is None or small.network is None:
+        raise ExportError(
+            f"{config.edgeface}: a black box ({original.kind}) cannot be exported; give a state_dict file"
+        )
+    return Networks(dsr, small.network.eval(), original.network.eval(), hashes)
+
+
+def describe(networks: Networks, config: ExportConfig) -> dict[str, Any]:
+    """Return what a user of the file needs to know."""
+    identity = json.dumps({**networks.hashes, "precision": config.precision}, sort_keys=True)
+    return {
+        "version": 1,
+        "model": hashlib.sha256(identity.encode()).hexdigest(),
+        "precision": config.precision,
+        "hashes": networks.hashes,
+        "input": "faces: (B, 3, h, w) float32 RGB in [0, 1], aligned on the ArcFace template, h = w in 6..112",
+        "output": "embeddings: (B, 512) of unit length; compare by dot product",
+        "largest_vlr_px": LARGEST_VLR_PX,
+        "preset": networks.dsr.preset if networks.dsr is not None else None,
+        "flip": "thresholds are of the normalised sum of a face's and its mirror image's embeddings",
+        "licence": config.licence,
+    }
+
+
+def graph(networks: Networks, config: ExportConfig) -> onnx.ModelProto:
+    """Return the chain as ONNX in the wanted precision."""
+    small = narrowed(to_onnx(Embed(networks.small)), config.precision)
+    large = small if networks.large is networks.small else narrowed(to_onnx(Embed(networks.large)), config.precision)
+    return compose(to_onnx(Enlarge(), None), _restorer(networks, config), small, large, LARGEST_VLR_PX)
+
+
+def _restorer(networks: Networks, config: ExportConfig) -> onnx.ModelProto | None:
+    if networks.dsr is None:
+        return None
+    dsr = to_onnx(networks.dsr)
+    if config.precision == "int8":
+        dsr = calibrated(dsr, _calibration_faces(FaceStore.open(split_folder(config.dataset, "train"))))
+    return narrowed(dsr, config.precision)
+
+
+def _calibration_faces(store: FaceStore) -> "parity.Floats":
+    """Enlarge training faces of every size from 6 to 32 px."""
+    draw = np.random.default_rng(0)
+    rows = np.sort(draw.choice(len(store), min(len(store), _CALIBRATION_FACES), replace=False))
+    sizes = torch.from_numpy(draw.integers(6, LARGEST_VLR_PX + 1, len(rows)))
+    return low_resolution_canvas(store.batch(rows).float() / 255, sizes).numpy()
+
+
+def _write_onnx(networks: Networks, config: ExportConfig, information: dict[str, Any], path: Path) -> parity.EmbedFaces:
+    model = graph(networks, config)
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(information)})
+    path.write_bytes(model.SerializeToString())
+    return OnnxRecognizer(path).embed
+
+
+def _finish_onnx(path: Path, information: dict[str, Any]) -> None:
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(information, ensure_ascii=False)})
+    path.write_bytes(model.SerializeToString())
+
+
+def _write_pt2(networks: Networks, config: ExportConfig, information: dict[str, Any], path: Path) -> parity.EmbedFaces:
+    side = torch.export.Dim("side", min=2, max=112)
+    shapes = ({0: torch.export.Dim("batch", min=1), 2: side, 3: side},)
+    with torch.no_grad():
+        program = torch.export.export(
+            Chain(networks.dsr, networks.small).eval(), (torch.rand(2, 3, 17, 17),), dynamic_shapes=shapes
+        )
+    torch.export.save(program, path, extra_files={METADATA_KEY: json.dumps(information)})
+    return _in_torch(torch.export.load(path).module())
+
+
+def _write_torchscript(
+    networks: Networks, config: ExportConfig, information: dict[str, Any], path: Path
+) -> parity.EmbedFaces:
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch 2.14 calls TorchScript deprecated; some devices still want it
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            Chain(networks.dsr, networks.small).eval(), torch.rand(1, 3, 17, 19)
+        )
+        torch.jit.save(torch.jit.freeze(traced), path, _extra_files={METADATA_KEY: json.dumps(information)})
+        return _in_torch(torch.jit.load(path))  # type: ignore[no-untyped-call]
+
+
+def _write_safetensors(
+    networks: Networks, config: ExportConfig, information: dict[str, Any], path: Path
+) -> parity.EmbedFaces:
+    chain = Chain(networks.dsr, networks.small)
+    state = {name: value.contiguous() for name, value in chain.state_dict().items()}
+    save_file(state, path, metadata={METADATA_KEY: json.dumps(information)})
+    reread = copy.deepcopy(chain)
+    reread.load_state_dict(load_file(path))
+    return _in_torch(reread.eval())
+
+
+def _in_torch(chain: Callable[[torch.Tensor], torch.Tensor]) -> parity.EmbedFaces:
+    """Wrap a chain that always restores: large faces go by the same way and are left to the caller."""
+
+    def embed(faces: "parity.Floats") -> "parity.Floats":
+        small = torch.from_numpy(np.ascontiguousarray(faces))
+        views = chain(small) + chain(small.flip(-1))
+        return nn.functional.normalize(views).numpy()
+
+    return embed
+
+
+def _write_parts(networks: Networks, config: ExportConfig, target: Path) -> None:
+    parts = {"edgeface": narrowed(to_onnx(Embed(networks.small)), config.precision), "dsr": _restorer(networks, config)}
+    for name, model in parts.items():
+        if model is not None:
+            with atomic_path(target.with_name(f"{target.stem}_{name}.onnx")) as temporary:
+                temporary.write_bytes(model.SerializeToString())
+
+
+def _keep(path: Path, information: dict[str, Any]) -> None:
+    """Leave a file whose metadata cannot be added to; its model card has the comparison."""
+
+
+def _threshold(parities: list[parity.Parity]) -> float | None:
+    """Return the highest of the sizes' thresholds, so that the false accept rate holds at each of them."""
+    return max((line.threshold for line in parities if line.threshold is not None), default=None)
+
+
+def _sizes(text: str, with_large: bool) -> list[int]:
+    try:
+        sizes = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        sizes = []
+    if not sizes or sizes[0] < 2 or sizes[-1] > parity.HR_PX:
+        raise ExportError(f"--sizes {text}: give pixels from 2 to {parity.HR_PX}, as 8,16,32,112")
+    return sizes if with_large else [size for size in sizes if size <= LARGEST_VLR_PX]
+
+
+_WRITERS = {
+    "onnx": _write_onnx,
+    "pt2": _write_pt2,
+    "torchscript": _write_torchscript,
+    "safetensors": _write_safetensors,
+}
+_FINISHERS = {"onnx": _finish_onnx}
+
+main = command(ExportConfig, export, example="python -m pipeline export --precision int8 --out runs/export/recogniser")
+if __name__ == "__main__":
+    main()

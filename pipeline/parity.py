@@ -1,0 +1,178 @@
+"""Whether an exported recogniser still is the one it was made from: numbers, angles and verification."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dataset.degrade import shrink
+from dataset.store import FaceStore
+from engine.errors import GateError
+from pipeline.bootstrap import IdentityBootstrap, draw_people
+from pipeline.differences import paired_difference
+from pipeline.verification import tar_at_far
+
+Floats = NDArray[np.float32]
+EmbedFaces = Callable[[Floats], Floats]
+"""(B, 3, h, w) RGB in [0, 1] -> (B, 512) unit embeddings."""
+
+FAR = 1e-2
+THRESHOLD_FAR = 1e-3
+HR_PX = 112
+_BATCH = 32
+_REPLICATES = 300
+
+
+class ParityError(GateError):
+    """An export that differs too much from its source; it is not written."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """One size of the comparison.
+
+    Attributes:
+        size_px: Side of the probes.
+        max_difference: Largest difference of an embedding's value.
+        min_cosine: Of the least alike pair of embeddings; `mean_cosine` over all.
+        tar_before: TAR at FAR 1e-2 against the full-size gallery, of the source; None if not measurable.
+        tar_after: Of the export, which embeds gallery and probes itself.
+        drop_interval: 95 % interval of `tar_before - tar_after`, people resampled.
+        threshold: Of the export at FAR 1e-3 (at 1e-2 if that is not measurable).
+    """
+
+    size_px: int
+    max_difference: float
+    min_cosine: float
+    mean_cosine: float
+    tar_before: float | None
+    tar_after: float | None
+    drop_interval: tuple[float, float] | None
+    threshold: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def compare(
+    source: EmbedFaces, exported: EmbedFaces, store: FaceStore, sizes_px: list[int], limit: int
+) -> list[Parity]:
+    """Embed held-out faces by both and compare, at every size.
+
+    Args:
+        source: The networks in torch.
+        exported: The exported file.
+        store: Faces of people who took no part in training.
+        sizes_px: Sizes of the probes; the gallery is at full size.
+        limit: Most faces, those of people with several photographs first.
+    """
+    rows = _rows(store.person, limit)
+    person = np.unique(store.person[rows], return_inverse=True)[1]
+    faces = store.batch(rows).float() / 255
+    galleries = [_embed(embed, faces) for embed in (source, exported)]
+    results = []
+    for size in sizes_px:
+        seen = faces if size == HR_PX else shrink(faces, size)
+        results.append(_compare(galleries, [_embed(embed, seen) for embed in (source, exported)], person, size))
+    return results
+
+
+def check(parities: list[Parity], largest_difference: float, least_cosine: float, largest_drop: float) -> None:
+    """Refuse an export that differs too much.
+
+    Raises:
+        ParityError: Naming the size, the figure and its limit.
+    """
+    for parity in parities:
+        drop = (parity.tar_before or 0.0) - (parity.tar_after or 0.0)
+        for name, value, limit in (
+            ("differs by", parity.max_difference, largest_difference),
+            ("turns an embedding by 1 - cosine", 1 - parity.min_cosine, 1 - least_cosine),
+            ("loses TAR at FAR 1e-2", drop, largest_drop),
+        ):
+            if not value <= limit:
+                raise ParityError(
+                    f"the export {name} {value:.2g} at {parity.size_px} px, {limit:.2g} is allowed; "
+                    "nothing was written, try a higher --precision"
+                )
+
+
+def table(parities: list[Parity]) -> str:
+    """Return the comparison as Markdown."""
+    lines = [
+        "| size | max difference | cosine, least / mean | TAR at FAR 1e-2, before | after | drop, 95 % |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for parity in parities:
+        before, after = (f"{tar:.4f}" if tar is not None else "-" for tar in (parity.tar_before, parity.tar_after))
+        drop = "-" if parity.drop_interval is None else "{:+.4f} to {:+.4f}".format(*parity.drop_interval)
+        cosines = f"{parity.min_cosine:.5f} / {parity.mean_cosine:.5f}"
+        lines.append(f"| {parity.size_px} px | {parity.max_difference:.1e} | {cosines} | {before} | {after} | {drop} |")
+    return "\n".join(lines)
+
+
+def _compare(galleries: list[Floats], probes: list[Floats], person: NDArray[np.int64], size_px: int) -> Parity:
+    cosine = (probes[0] * probes[1]).sum(axis=1)
+    genuine, impostor, people = _pairs(person)
+    scores = [gallery @ probe.T for gallery, probe in zip(galleries, probes, strict=True)]
+    found = [tar_at_far(score[genuine], score[impostor], FAR) for score in scores] if genuine.any() else []
+    measurable = bool(found) and all(result.measurable for result in found)
+    return Parity(
+        size_px,
+        float(np.abs(probes[0] - probes[1]).max()),
+        float(cosine.min()),
+        float(cosine.mean()),
+        found[0].tar if measurable else None,
+        found[1].tar if measurable else None,
+        _drop_interval(scores, person, genuine, impostor, people) if measurable else None,
+        _threshold(scores[1][genuine], scores[1][impostor]) if measurable else None,
+    )
+
+
+def _drop_interval(
+    scores: list[Floats],
+    person: NDArray[np.int64],
+    genuine: NDArray[np.bool_],
+    impostor: NDArray[np.bool_],
+    people: NDArray[np.int64],
+) -> tuple[float, float] | None:
+    weights = draw_people(int(person.max()) + 1, _REPLICATES, seed=0)
+    owner = np.broadcast_to(person[:, None], genuine.shape)[genuine]
+    before, after = (
+        IdentityBootstrap(score[genuine], owner, score[impostor], people, weights).tar_at_far(FAR) for score in scores
+    )
+    paired = paired_difference(0.0, 0.0, before, after)
+    return paired["interval"] if paired else None
+
+
+def _threshold(genuine: Floats, impostor: Floats) -> float:
+    strict = tar_at_far(genuine, impostor, THRESHOLD_FAR)
+    return float((strict if strict.measurable else tar_at_far(genuine, impostor, FAR)).threshold)
+
+
+def _pairs(person: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
+    """Return masks (N, N) of genuine and impostor pairs, and both people of each impostor pair."""
+    same = person[:, None] == person[None, :]
+    impostor = ~same
+    return same & ~np.eye(len(person), dtype=bool), impostor, person[np.argwhere(impostor)]
+
+
+def _rows(person: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Choose faces: whole people, those with several photographs first, at most six of each."""
+    rank = np.zeros(len(person), np.int64)
+    order = np.argsort(person, kind="stable")
+    starts = np.flatnonzero(np.diff(person[order], prepend=-1))
+    rank[order] = np.arange(len(person)) - np.repeat(starts, np.diff([*starts, len(person)]))
+    counts = np.bincount(person)[person]
+    eligible = np.flatnonzero(rank < 6)
+    chosen = eligible[np.argsort(counts[eligible] < 2, kind="stable")][:limit]
+    return np.sort(chosen)
+
+
+@torch.inference_mode()
+def _embed(embed: EmbedFaces, faces: torch.Tensor) -> Floats:
+    return np.concatenate([embed(part.numpy()) for part in torch.split(faces, _BATCH)])
