@@ -151,7 +151,7 @@ class EdgeFaceEmbedding(nn.Module):
         return (faces - 0.5) / 0.5
 
     def _from_state_dict(self, container: Container, arch: str | None) -> Weights:
-        announce(f"TorchScript load failed: the file is a {container}")
+        announce(f"TorchScript load failed: not a TorchScript archive but {container}")
         announce("Falling back to EdgeFace architecture loading")
         weights = read_weights(self.source, arch)
         self._take(weights, f"{weights.kind} {'state_dict' if container is not Container.SAFETENSORS else container}")
