@@ -1,0 +1,218 @@
+"""Intervals by resampling people, with the threshold recomputed in each replicate. NumPy only.
+
+A replicate draws as many people as there are, with replacement; w_i is how often person i was drawn. Comparisons of
+person i with themselves weigh w_i, those of persons i and j weigh w_i w_j: two people had to be drawn for an impostor
+comparison to exist, which is why intervals that resample comparisons, or one side only, are too narrow.
+
+All replicates are handled together. Impostor scores are cut into bins; the weight of a bin in all replicates is one
+matrix product over people, and only the bin in which a replicate's threshold lies is gone through score by score, so
+that every replicate's figure is as exact as the figure itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.verification import Array
+
+Weights = NDArray[np.float32]
+"""(R, P): how often each of P people was drawn in each of R replicates."""
+
+_BINS = 48
+_WINDOW = 1 << 22  # weights held at once while a bin is gone through
+
+
+def draw_people(people: int, replicates: int, seed: int) -> Weights:
+    """Draw replicates of a set of people.
+
+    Args:
+        people: How many there are.
+        replicates: How many draws.
+        seed: Of the draws; systems that are compared must share it.
+    """
+    draw = np.random.default_rng(seed)
+    return draw.multinomial(people, np.full(people, 1 / people), size=replicates).astype(np.float32)
+
+
+def interval(values: NDArray[np.floating], level: float = 0.95) -> tuple[float, float] | None:
+    """Return the percentile interval of a replicated figure; None if it was never measurable."""
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return None
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class _Events:
+    """Impostor comparisons in falling order of score, with both people, and genuine ones with theirs."""
+
+    impostor: Array
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+    genuine: Array
+    person: NDArray[np.int32]
+
+
+class IdentityBootstrap:
+    """Replicates of the 1:1 figures of one system at one size.
+
+    Args:
+        genuine: (G,) scores.
+        genuine_person: (G,) person of each, in 0..P-1.
+        impostor: (I,) scores.
+        impostor_people: (I, 2) both people of each.
+        weights: (R, P) from `draw_people`; shared by the systems that are compared.
+    """
+
+    def __init__(
+        self,
+        genuine: Array,
+        genuine_person: NDArray[np.integer],
+        impostor: Array,
+        impostor_people: NDArray[np.integer],
+        weights: Weights,
+    ) -> None:
+        down, down_genuine = np.argsort(-impostor, kind="stable"), np.argsort(-genuine, kind="stable")
+        self._events = _Events(
+            impostor[down],
+            impostor_people[down, 0].astype(np.int32),
+            impostor_people[down, 1].astype(np.int32),
+            genuine[down_genuine],
+            genuine_person[down_genuine].astype(np.int32),
+        )
+        self.weights = weights
+        self._edges = _edges(self._events.impostor)
+        self._weight_above = self._impostor_weights_above_edges()
+        self._impostors = self._weight_above[-1]
+        self._genuine_tails = np.bincount(self._events.person, minlength=weights.shape[1])
+        self._genuines = (weights @ self._genuine_tails.astype(np.float64)).astype(np.float64)
+
+    def tar_at_far(self, far: float) -> NDArray[np.float64]:
+        """Return (R,) TAR at the lowest threshold whose FAR is at most `far`; NaN where not measurable."""
+        allowed = np.floor(far * self._impostors + 1e-6)
+        refused = self._first_refused(allowed)
+        accepted = self._genuine_weight_above(refused, strictly=True)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where((allowed >= 1) & (self._genuines > 0), accepted / self._genuines, np.nan)
+
+    def rates(self, threshold: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return (R,) FMR and (R,) FNMR at one fixed threshold."""
+        at = int(np.searchsorted(-self._events.impostor, -threshold, "right"))
+        edge = int(np.searchsorted(self._edges, at, "right")) - 1
+        over = self._weight_above[edge] + self._weight_between(int(self._edges[edge]), at)
+        fixed = np.full(len(self.weights), threshold)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            accepted = self._genuine_weight_above(fixed, strictly=False) / self._genuines
+            return over / self._impostors, 1 - accepted
+
+    def eer(self) -> NDArray[np.float64]:
+        """Return (R,) equal error rates."""
+        scores = self._events.impostor
+        ends = np.maximum(self._edges - 1, 0)
+        # FMR - FNMR rises as the threshold falls: the first edge where it is positive closes the bin of the crossing.
+        fmr = self._weight_above / self._impostors
+        tar = np.stack([self._genuine_weight_above(np.full(len(self.weights), scores[end]), False) for end in ends])
+        tar[0] = 0.0
+        crossed = (fmr + tar / self._genuines - 1) >= 0
+        closing = np.maximum(np.argmax(crossed, axis=0), 1)
+        result = np.empty(len(self.weights))
+        for bin_number in np.unique(closing):
+            chosen = np.flatnonzero(closing == bin_number)
+            result[chosen] = self._eer_within(chosen, int(self._edges[bin_number - 1]), int(self._edges[bin_number]))
+        return result
+
+    def _eer_within(self, chosen: NDArray[np.int64], start: int, stop: int) -> NDArray[np.float64]:
+        """Go through the candidates of a bin: each impostor group and the genuine scores between."""
+        events = self._events
+        low = events.impostor[stop - 1]
+        high = events.impostor[start - 1] if start else np.inf
+        inside = np.flatnonzero((events.genuine >= low) & (events.genuine < high))
+        scores = np.concatenate([events.impostor[start:stop], events.genuine[inside]])
+        order = np.argsort(-scores, kind="stable")
+        last = np.append(np.diff(scores[order]) != 0, True)
+        kinds = np.append(np.ones(stop - start, bool), np.zeros(len(inside), bool))[order]
+        first = np.append(events.first[start:stop], events.person[inside])[order]
+        second = np.append(events.second[start:stop], events.person[inside])[order]
+        result = np.empty(len(chosen))
+        base_edge = int(np.searchsorted(self._edges, start))
+        for part in np.array_split(np.arange(len(chosen)), -(-len(chosen) * len(scores) // _WINDOW)):
+            rows = chosen[part]
+            w = self.weights[rows]
+            gain = np.where(kinds, w[:, first] * w[:, second] / self._impostors[rows, None], 0.0)
+            hit = np.where(kinds, 0.0, w[:, first] / self._genuines[rows, None])
+            above = np.full(len(rows), high)
+            tar0 = self._genuine_weight_above(above, False, rows) / self._genuines[rows]
+            fmr0 = self._weight_above[base_edge][rows] / self._impostors[rows]
+            fmr = np.column_stack([fmr0, fmr0[:, None] + np.cumsum(gain, axis=1)[:, last]])
+            fnmr = 1 - np.column_stack([tar0, tar0[:, None] + np.cumsum(hit, axis=1)[:, last]])
+            best = np.abs(fmr - fnmr).argmin(axis=1)
+            result[part] = (np.take_along_axis(fmr + fnmr, best[:, None], 1) / 2)[:, 0]
+        return result
+
+    def _first_refused(self, allowed: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (R,) the highest impostor score that may no longer be accepted; -inf where all may be."""
+        refused = np.full(len(allowed), -np.inf)
+        closing = (self._weight_above > allowed).argmax(axis=0)
+        open_ended = ~(self._weight_above[-1] > allowed)
+        for bin_number in np.unique(closing[~open_ended]):
+            chosen = np.flatnonzero((closing == bin_number) & ~open_ended)
+            start, stop = int(self._edges[bin_number - 1]), int(self._edges[bin_number])
+            first, second = self._events.first[start:stop], self._events.second[start:stop]
+            for rows in np.array_split(chosen, -(-len(chosen) * (stop - start) // _WINDOW)):
+                w = self.weights[rows]
+                over = self._weight_above[bin_number - 1][rows, None] + np.cumsum(
+                    w[:, first] * w[:, second], axis=1, dtype=np.float64
+                )
+                refused[rows] = self._events.impostor[start + (over > allowed[rows, None]).argmax(axis=1)]
+        return refused
+
+    def _genuine_weight_above(
+        self, thresholds: NDArray[np.float64], strictly: bool, rows: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """Return (R,) the weight of genuine scores above each replicate's own threshold (or equal, if not strictly)."""
+        down = -self._events.genuine.astype(np.float64)
+        counts = np.searchsorted(down, -thresholds, "left" if strictly else "right")
+        chosen = np.arange(len(self.weights)) if rows is None else rows
+        accepted = np.zeros(len(thresholds))
+        for count in np.unique(counts):
+            same = counts == count
+            people = np.bincount(self._events.person[:count], minlength=self.weights.shape[1]).astype(np.float32)
+            accepted[same] = self.weights[chosen[same]] @ people
+        return accepted
+
+    def _impostor_weights_above_edges(self) -> NDArray[np.float64]:
+        """Return (E, R) the weight of the impostors before each edge."""
+        people = self.weights.shape[1]
+        table = np.zeros((people, people), np.float32)
+        flat = table.reshape(-1)
+        above = np.zeros((len(self._edges), len(self.weights)))
+        pair = self._events.first.astype(np.int64) * people + self._events.second
+        for number in range(1, len(self._edges)):
+            part = pair[self._edges[number - 1] : self._edges[number]]
+            flat += np.bincount(part, minlength=people * people).astype(np.float32)
+            above[number] = ((self.weights @ table) * self.weights).sum(axis=1, dtype=np.float64)
+        return above
+
+    def _weight_between(self, start: int, stop: int) -> NDArray[np.float64]:
+        first, second = self._events.first[start:stop], self._events.second[start:stop]
+        total = np.zeros(len(self.weights))
+        for rows in np.array_split(np.arange(len(self.weights)), max(1, len(self.weights) * len(first) // _WINDOW)):
+            w = self.weights[rows]
+            total[rows] = (w[:, first] * w[:, second]).sum(axis=1, dtype=np.float64)
+        return total
+
+
+def _edges(falling: Array) -> NDArray[np.int64]:
+    """Cut falling scores into bins that never part equal scores, finer where false accepts are rare.
+
+    Returns:
+        Positions, from 0 to the number of scores.
+    """
+    count = len(falling)
+    shares = np.concatenate([np.geomspace(1e-5, 1.0, _BINS // 2), np.linspace(0, 1, _BINS // 2)])
+    wanted = np.unique(np.clip(np.ceil(shares * count), 0, count).astype(np.int64))
+    inner = wanted[(wanted > 0) & (wanted < count)]
+    closed = np.searchsorted(-falling, -falling[inner - 1], "right")  # the end of the group that the edge would cut
+    return np.unique(np.concatenate([[0], closed, [count]])).astype(np.int64)

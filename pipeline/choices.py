@@ -1,0 +1,56 @@
+"""What a command works on when it is not told: the files that earlier commands left, by their default names."""
+
+import json
+from pathlib import Path
+
+from dsr.weights import PRETRAINED
+from engine.errors import UserError
+
+DSR_RUN, FINETUNED_RUN = Path("runs/dsr"), Path("runs/edgeface")
+OFFICIAL = "edgeface_xxs.pt"
+
+
+def choose_edgeface(given: str | None) -> str:
+    """Return the weights given, else those that the super-resolver was trained against, else `edgeface_xxs.pt`."""
+    if given is not None:
+        return given
+    for run in (FINETUNED_RUN, DSR_RUN):
+        path = run / "config.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))["options"]["edgeface"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        return str(found[0] if isinstance(found, list) else found)
+    return OFFICIAL
+
+
+def choose_dsr(given: str) -> Path | None:
+    """Return a super-resolver's file.
+
+    Args:
+        given: A path; "auto" for that of the last training, else the one that ships with the package if there is
+            one; "default" for the latter; "none".
+
+    Raises:
+        UserError: The file is not there.
+    """
+    if given == "none":
+        return None
+    if given == "auto":
+        found = [path for path in (DSR_RUN / "best.pth", PRETRAINED) if path.is_file()]
+        return found[0] if found else None
+    return _existing(PRETRAINED if given == "default" else Path(given), "super-resolver")
+
+
+def choose_finetuned(given: str) -> Path | None:
+    """Return a fine-tuned recogniser's file: a path, "auto" for that of the last fine-tuning if any, or "none"."""
+    if given == "none":
+        return None
+    path = FINETUNED_RUN / "edgeface_finetuned.pth"
+    return (path if path.is_file() else None) if given == "auto" else _existing(Path(given), "fine-tuned EdgeFace")
+
+
+def _existing(path: Path, what: str) -> Path:
+    if not path.is_file():
+        raise UserError(f"{path}: no such {what}; check the path, or pass none to leave it out")
+    return path

@@ -1,0 +1,163 @@
+"""Evaluate the chain on a prepared split: 1:1 and 1:N, every control, every input size, one report."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.cli import command, config_as_dict
+from engine.runtime import pick_device
+from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
+from pipeline.embedding_cache import EmbeddingCache
+from pipeline.evaluation import Plan, cells_of, differences, embed_cells, evaluate
+from pipeline.evaluation_faces import NATIVE_PX, EvaluationDataError, Split, open_split
+from pipeline.freezing import Frozen, freeze_thresholds
+from pipeline.protocols import PairList, SearchPlan, default_search_plan, read_image_list, read_pair_list
+from pipeline.report import build_report, print_table, write_report
+from pipeline.systems import Embedder, Networks, System, load_networks
+from pipeline.thresholds import Target, parse_target
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Evaluate DSR and EdgeFace with every control: verification (1:1), identification (1:N), LFW pairs.
+
+    Probes are the faces at each input size, embedded by the system under test; the gallery is the same people at full
+    size, embedded by the original EdgeFace. Writes report.html, report.json, summary.md, CSV files and plots.
+    """
+
+    dataset_root: Annotated[Path, typer.Option(help="A split's folder, as `dataset prepare` writes it.")] = Path(
+        "dataset/test_processed"
+    )
+    threshold: Annotated[
+        str, typer.Option(help="A number in [-1, 1]; eer or far=1e-3, chosen on --development; or @FILE.")
+    ] = "0.35"
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    out: Annotated[Path, typer.Option(help="Folder that receives the report.")] = Path("runs/evaluation")
+    edgeface: Annotated[
+        str | None, typer.Option(help="Original EdgeFace; none given: that of the last run, else edgeface_xxs.pt.")
+    ] = None
+    dsr: Annotated[
+        str, typer.Option(help="Super-resolver: a file, auto (runs/dsr/best.pth, else the one shipped), default, none.")
+    ] = "auto"
+    finetuned: Annotated[
+        str, typer.Option(help="Fine-tuned EdgeFace: a file, auto (runs/edgeface/edgeface_finetuned.pth), none.")
+    ] = "auto"
+    adapter: Annotated[Path | None, typer.Option(help="Low-resolution adapter of the original EdgeFace.")] = None
+    sizes: Annotated[str, typer.Option(help="Input sizes in pixels, 6 to 64, joined by commas.")] = "8,12,16,24,32"
+    pairs: Annotated[
+        Path | None, typer.Option(help="LFW pairs.txt or CSV (first,second,same,fold); else pairs.txt of the split.")
+    ] = None
+    gallery: Annotated[Path | None, typer.Option(help="List of the images to enrol, one a line.")] = None
+    probes: Annotated[Path | None, typer.Option(help="List of the searching images; needs --gallery.")] = None
+    gallery_images: Annotated[int, typer.Option(min=1, help="Most images a template is made of.")] = 1
+    development: Annotated[
+        Path | None, typer.Option(help="Split that eer and far= are chosen on; none: val_processed beside the root.")
+    ] = None
+    threshold_per_size: Annotated[bool, typer.Option(help="Choose eer and far= for each input size.")] = False
+    any_system: Annotated[bool, typer.Option(help="Use a threshold file that was chosen for another system.")] = False
+    flip: Annotated[bool, typer.Option(help="Add the embedding of the mirror image.")] = True
+    bootstrap: Annotated[int, typer.Option(min=0, max=100_000, help="Replicates of the intervals; 0: none.")] = 1000
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the replicates.")] = 0
+    scores: Annotated[int, typer.Option(min=0, help="Worst comparisons of each row written to scores.csv.")] = 200
+    cache: Annotated[Path, typer.Option(help="Folder of the embeddings kept for the next evaluation.")] = Path(
+        "runs/embeddings"
+    )
+    keep: Annotated[bool, typer.Option(help="Keep embeddings in --cache.")] = True
+    faces: Annotated[bool, typer.Option(help="Show the worst errors as pictures in the page.")] = True
+
+
+def evaluate_dataset(config: EvaluateConfig) -> None:
+    """Run the evaluation that `config` describes."""
+    target = parse_target(config.threshold)
+    device = pick_device(config.device)
+    split = open_split(config.dataset_root)
+    sizes = parse_sizes(config.sizes, split)
+    config.out.mkdir(parents=True, exist_ok=True)
+    searches, pairs = _searches(config, split), _pairs(config, split)
+    networks = load_networks(
+        choose_edgeface(config.edgeface),
+        choose_dsr(config.dsr),
+        choose_finetuned(config.finetuned),
+        config.adapter,
+        device,
+    )
+    systems = networks.systems()
+    cache = EmbeddingCache(config.cache if config.keep else None)
+    embeddings = embed_cells(Embedder(split, networks, cache, config.flip, device), systems, sizes)
+    plan = Plan(sizes, searches, pairs, config.bootstrap, config.seed, config.scores)
+    frozen = _frozen(config, target, systems, networks, cache, sizes)
+    measured = evaluate(split, systems, embeddings, frozen.values, plan)
+    report = build_report(
+        split, networks, systems, measured, differences(measured), plan, frozen, config_as_dict(config), sys.argv
+    )
+    write_report(config.out, report, measured, split, config.faces)
+    print_table(report)
+    print(f"report: {config.out / 'report.html'}")
+
+
+def parse_sizes(text: str, split: Split) -> tuple[int, ...]:
+    """Read `--sizes`, and take photographs of any low resolution along where the split has them.
+
+    Raises:
+        EvaluationDataError: Not numbers from 6 to 64.
+    """
+    try:
+        sizes = {int(size) for size in text.split(",") if size.strip()}
+    except ValueError:
+        sizes = set()
+    if not sizes or min(sizes) < 6 or max(sizes) > 64:
+        raise EvaluationDataError(f"--sizes {text}: give whole numbers from 6 to 64 joined by commas, such as 8,16,32")
+    return tuple(sorted(sizes | ({NATIVE_PX} if NATIVE_PX in split.vlr_files else set())))
+
+
+def _pairs(config: EvaluateConfig, split: Split) -> PairList | None:
+    beside = config.dataset_root / "pairs.txt"
+    path = config.pairs or (beside if beside.is_file() else None)
+    return read_pair_list(path, split.keys, config.out) if path is not None else None
+
+
+def _searches(config: EvaluateConfig, split: Split) -> SearchPlan | None:
+    if (config.gallery is None) != (config.probes is None):
+        raise EvaluationDataError("--gallery and --probes go together: one list of enrolled images, one of searching")
+    if config.gallery is None or config.probes is None:
+        return default_search_plan(split.person, config.gallery_images)
+    rows = [read_image_list(path, split.keys, config.out) for path in (config.gallery, config.probes)]
+    return SearchPlan(rows[0], rows[1], f"lists {config.gallery.as_posix()} and {config.probes.as_posix()}")
+
+
+def _frozen(
+    config: EvaluateConfig,
+    target: Target,
+    systems: list[System],
+    networks: Networks,
+    cache: EmbeddingCache,
+    sizes: tuple[int, ...],
+) -> Frozen:
+    """Return the threshold of every row, decided without a look at the faces under evaluation."""
+    cells = [(system.key, size) for system, size in cells_of(systems, sizes)]
+    root = config.development or config.dataset_root.parent / "val_processed"
+    if target.kind in ("eer", "far"):
+        if root.resolve() == config.dataset_root.resolve():
+            raise EvaluationDataError(
+                f"--threshold {target}: would be chosen on the evaluated split {root} itself; "
+                "give another with --development"
+            )
+        development = open_split(root)
+        embedder = Embedder(development, networks, cache, config.flip, pick_device(config.device))
+        return freeze_thresholds(
+            target, cells, embed_cells(embedder, systems, sizes), development, config.threshold_per_size
+        )
+    return freeze_thresholds(target, cells, {}, None, hashes=networks.hashes, any_system=config.any_system)
+
+
+main = command(
+    EvaluateConfig,
+    evaluate_dataset,
+    example="python -m pipeline.evaluate_dataset --dataset-root dataset/test_processed --threshold 0.35 --device cuda",
+)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""The evaluation itself: every system at every size on one split, with intervals and paired differences."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pipeline.bootstrap import IdentityBootstrap, Weights, draw_people, interval
+from pipeline.comparisons import PairScores, all_pairs, listed_pairs
+from pipeline.differences import mcnemar, paired_difference
+from pipeline.evaluation_faces import HR_PX, Split
+from pipeline.extremes import Extremes, counts_by_threshold, find_extremes
+from pipeline.folds import FoldAccuracy, fold_accuracy
+from pipeline.groups import group_figures
+from pipeline.identification import Searches
+from pipeline.measures import (
+    FARS,
+    Json,
+    fold_figures,
+    identification_figures,
+    search_gallery,
+    verification_figures,
+)
+from pipeline.protocols import PairList, SearchPlan
+from pipeline.systems import Embedder, System
+from pipeline.verification import sort_both
+
+Embeddings = NDArray[np.float32]
+Cell = tuple[str, int]
+"""Key of the system, and input size in pixels."""
+
+MOST_COMPARED = 4_000_000  # impostor comparisons that the bootstrap takes; beyond it people are drawn
+COMPARED_WITH = {
+    "nearest": ["bicubic"],
+    "bilinear": ["bicubic"],
+    "dsr": ["bicubic"],
+    "finetuned": ["bicubic"],
+    "adapted": ["bicubic"],
+    "dsr+finetuned": ["bicubic", "finetuned", "dsr"],
+    "dsr+adapted": ["bicubic", "adapted", "dsr"],
+    "hr+finetuned": ["hr"],
+    "hr+adapted": ["hr"],
+}
+"""Which rows are set against which: the controls that each has to beat."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared and how precisely.
+
+    Attributes:
+        sizes_px: Input sizes of the probes.
+        searches: Who is enrolled and who searches; None where nobody has two images.
+        pairs: A list of pairs, or None.
+        replicates: Bootstrap draws; 0 leaves the intervals out.
+        seed: Of the draws.
+        extremes: Worst genuine and worst impostor comparisons kept of each cell.
+    """
+
+    sizes_px: tuple[int, ...]
+    searches: SearchPlan | None
+    pairs: PairList | None
+    replicates: int = 1000
+    seed: int = 0
+    extremes: int = 2000
+
+
+@dataclass
+class Measured:
+    """One cell: figures for the report, and what is needed to set it against another."""
+
+    system: System
+    size_px: int
+    threshold: float
+    figures: Json
+    extremes: Extremes
+    counts: Json
+    groups: list[Json]
+    replicates: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    folds: FoldAccuracy | None = None
+
+
+def cells_of(systems: list[System], sizes_px: tuple[int, ...]) -> list[tuple[System, int]]:
+    """Return every row of the table: low-resolution systems at each size, HR ones once."""
+    low = [(system, size) for size in sizes_px for system in systems if not system.hr]
+    return low + [(system, HR_PX) for system in systems if system.hr]
+
+
+def embed_cells(embedder: Embedder, systems: list[System], sizes_px: tuple[int, ...]) -> dict[Cell, Embeddings]:
+    """Embed the split by every system at every size, front by front."""
+    found: dict[Cell, Embeddings] = {}
+    for size in (*sizes_px, HR_PX):
+        group = [system for system in systems if system.hr == (size == HR_PX)]
+        found |= {(key, size): values for key, values in embedder.embed(group, size).items()}
+    return found
+
+
+def evaluate(
+    split: Split,
+    systems: list[System],
+    embeddings: dict[Cell, Embeddings],
+    thresholds: dict[Cell, float],
+    plan: Plan,
+) -> list[Measured]:
+    """Measure every cell.
+
+    Args:
+        split: The faces.
+        systems: The rows.
+        embeddings: Of each cell; those of ("hr", 112) are the gallery.
+        thresholds: Of each cell.
+        plan: What is compared.
+    """
+    gallery = embeddings["hr", HR_PX]
+    people = len(split.people)
+    weights = draw_people(people, plan.replicates, plan.seed) if plan.replicates else None
+    cells = cells_of(systems, plan.sizes_px)
+    measured = []
+    for system, size in tqdm(cells, desc="measuring", unit="row", leave=False):
+        probes = embeddings[system.key, size]
+        scores = all_pairs(probes, gallery, split.person, split.person)
+        threshold = thresholds[system.key, size]
+        figures: Json = {"system": system.key, "name": system.name, "size_px": size, "threshold": threshold}
+        figures["failed"] = int(np.isnan(probes[:, 0]).sum())
+        genuine, impostor = sort_both(scores.genuine, scores.impostor)
+        figures["verification"] = verification_figures(genuine, impostor, threshold)
+        extremes = find_extremes(scores, plan.extremes)
+        groups = group_figures(scores, split.person, split.attributes, threshold, weights)
+        cell = Measured(system, size, threshold, figures, extremes, counts_by_threshold(genuine, impostor), groups)
+        _add_searches(cell, probes, gallery, split, plan, weights)
+        _add_pairs(cell, probes, gallery, plan)
+        if weights is not None:
+            _add_intervals(cell, _resampled(scores, probes, gallery, split.person, weights, plan.seed))
+        measured.append(cell)
+    return measured
+
+
+def differences(measured: list[Measured]) -> list[Json]:
+    """Return the paired difference of each row from the controls it has to beat, at the same size."""
+    by_cell = {(cell.system.key, cell.size_px): cell for cell in measured}
+    found = []
+    for cell in measured:
+        for other in COMPARED_WITH.get(cell.system.key, []):
+            reference = by_cell.get((other, cell.size_px))
+            if reference is not None:
+                found += _differences_of(cell, reference)
+    return found
+
+
+def _differences_of(cell: Measured, reference: Measured) -> list[Json]:
+    head: Json = {"size_px": cell.size_px, "system": cell.system.key, "reference": reference.system.key}
+    found = [
+        {**head, "figure": name, **result}
+        for name, values in cell.replicates.items()
+        if (
+            result := paired_difference(_value(cell, name), _value(reference, name), values, reference.replicates[name])
+        )
+    ]
+    if cell.folds is not None and reference.folds is not None:
+        test = mcnemar(cell.folds.correct, reference.folds.correct)
+        found.append({**head, "figure": "pairs accuracy", "difference": cell.folds.mean - reference.folds.mean, **test})
+    return found
+
+
+def _value(cell: Measured, name: str) -> float | None:
+    verification = cell.figures["verification"]
+    if name == "eer":
+        return float(verification["eer"]["value"])
+    if name == "rank1":
+        return float(cell.figures["identification"]["cmc"][0])
+    if name in ("fmr", "fnmr"):
+        return float(verification["at_threshold"][name])
+    tar = next(entry["tar"] for entry in verification["tar_at_far"] if name == f"tar@far={entry['target_far']:g}")
+    return None if tar is None else float(tar)
+
+
+def _add_searches(
+    cell: Measured, probes: Embeddings, gallery: Embeddings, split: Split, plan: Plan, weights: Weights | None
+) -> None:
+    cell.figures["identification"] = None
+    if plan.searches is None:
+        return
+    found, person = search_gallery(probes, gallery, split.person, plan.searches)
+    cell.figures["identification"] = identification_figures(found, cell.threshold)
+    if weights is not None:
+        _rank_interval(cell, found, person, weights)
+
+
+def _rank_interval(cell: Measured, found: Searches, person: NDArray[np.int64], weights: Weights) -> None:
+    """Resample the searching people; the gallery stays, since its size decides how hard a search is."""
+    people = weights.shape[1]
+    first = np.bincount(person, found.rank == 1, minlength=people)
+    searches_of = np.bincount(person, minlength=people)
+    with np.errstate(invalid="ignore"):
+        cell.replicates["rank1"] = (weights @ first) / (weights @ searches_of)
+    cell.figures["identification"]["rank1_interval"] = interval(cell.replicates["rank1"])
+
+
+def _add_pairs(cell: Measured, probes: Embeddings, gallery: Embeddings, plan: Plan) -> None:
+    cell.figures["pairs"] = None
+    if plan.pairs is None:
+        return
+    listed = plan.pairs
+    scores = listed_pairs(probes, gallery, listed.rows[:, ::-1])
+    if len(np.unique(listed.folds)) > 1:
+        cell.folds = fold_accuracy(scores, listed.same, listed.folds)
+        cell.figures["pairs"] = fold_figures(cell.folds, len(scores))
+    if listed.same.any() and not listed.same.all():
+        figures = verification_figures(scores[listed.same], scores[~listed.same], cell.threshold)
+        cell.figures["pairs"] = {"pairs": len(scores), **(cell.figures["pairs"] or {}), "verification": figures}
+
+
+def _resampled(
+    scores: PairScores,
+    probes: Embeddings,
+    gallery: Embeddings,
+    person: NDArray[np.int64],
+    weights: Weights,
+    seed: int,
+) -> IdentityBootstrap:
+    """Return the replicates of a cell; of people drawn once where there are too many comparisons for all."""
+    if len(scores.impostor) > MOST_COMPARED:
+        people = weights.shape[1]
+        kept = max(2, int(people * (MOST_COMPARED / len(scores.impostor)) ** 0.5))
+        chosen = np.sort(np.random.default_rng(seed).permutation(people)[:kept])
+        rows = np.flatnonzero(np.isin(person, chosen))
+        person = np.searchsorted(chosen, person[rows])
+        scores = all_pairs(probes[rows], gallery[rows], person, person)
+        weights = draw_people(kept, len(weights), seed)
+    genuine_person = person[scores.genuine_rows[:, 0]]
+    return IdentityBootstrap(scores.genuine, genuine_person, scores.impostor, person[scores.impostor_rows()], weights)
+
+
+def _add_intervals(cell: Measured, replicas: IdentityBootstrap) -> None:
+    verification = cell.figures["verification"]
+    verification["interval_people"] = replicas.weights.shape[1]
+    for entry in verification["tar_at_far"]:
+        values = replicas.tar_at_far(entry["target_far"])
+        entry["interval"] = interval(values) if entry["measurable"] else None
+        if entry["measurable"]:
+            cell.replicates[f"tar@far={entry['target_far']:g}"] = values
+    cell.replicates["eer"] = replicas.eer()
+    verification["eer"]["interval"] = interval(cell.replicates["eer"])
+    cell.replicates["fmr"], cell.replicates["fnmr"] = replicas.rates(cell.threshold)
+    verification["at_threshold"]["fmr_interval"] = interval(cell.replicates["fmr"])
+    verification["at_threshold"]["fnmr_interval"] = interval(cell.replicates["fnmr"])
+
+
+def settings_of(plan: Plan) -> dict[str, Any]:
+    """Return the protocol in words and numbers, for the report."""
+    return {
+        "all_pairs": "every HR gallery face against every probe, the same photograph left out",
+        "gallery": "HR faces embedded by the original EdgeFace, so that an enrolled gallery stays valid",
+        "probes": "faces at each input size, embedded by the system under test",
+        "searches": plan.searches.note if plan.searches else None,
+        "pairs": plan.pairs.source if plan.pairs else None,
+        "pairs_repeated": plan.pairs.repeated if plan.pairs else 0,
+        "far_targets": list(FARS),
+        "replicates": plan.replicates,
+        "seed": plan.seed,
+        "interval": "95 %, people resampled, threshold recomputed in each replicate" if plan.replicates else None,
+        "most_comparisons_resampled": MOST_COMPARED,
+        "failures": "a comparison with an unreadable face is rejected at every threshold",
+    }

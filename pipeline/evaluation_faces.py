@@ -1,0 +1,164 @@
+"""The faces of an evaluation: a prepared split at full size, and its low-resolution views from disk or made."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dataset.degrade import shrink
+from dataset.images import ImageError, read_image
+from dataset.layout import HR_FOLDER, INDEX, hr_faces, read_index, vlr_images
+from dataset.store import FaceStore
+from engine.errors import UserError
+from engine.files import sha256_of
+
+HR_PX = 112
+NATIVE_PX = 0
+"""Stands for photographs of any low resolution, vlr_images/<person>/<stem>.png."""
+
+Picture = NDArray[np.uint8]
+
+
+class EvaluationDataError(UserError):
+    """Faces that cannot be evaluated."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The faces of one split folder.
+
+    Attributes:
+        root: The split's folder.
+        keys: Image names below `hr_images` without their suffix.
+        person: (N,) index into `people`.
+        people: Sorted names.
+        rule: What said whose face it is.
+        attributes: Further columns of the index: name to one value a face.
+        sha256: Identifies pixels, names and people.
+        store: The packed faces, or None where only images are there.
+        hr_files: The images, where there is no store.
+        vlr_files: Size in pixels to the file of each key; sizes that are not there are made from HR.
+        failures: Images that could not be read, with the reason; grows while they are read.
+    """
+
+    root: Path
+    keys: list[str]
+    person: NDArray[np.int64]
+    people: list[str]
+    rule: str
+    attributes: dict[str, list[str]]
+    sha256: str
+    store: FaceStore | None
+    hr_files: list[Path]
+    vlr_files: dict[int, dict[str, Path]]
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def views(self, rows: NDArray[np.int64], size_px: int) -> list[Picture | None]:
+        """Return (h, w, 3) uint8 RGB faces of a size; None where one cannot be read.
+
+        Args:
+            rows: Which faces.
+            size_px: 112 for full size; NATIVE_PX for photographs of any low resolution.
+        """
+        files = self.vlr_files.get(size_px)
+        if files is not None:
+            return [self._read(files.get(self.keys[row]), f"{self.keys[row]} at {size_px} px") for row in rows]
+        faces = self._full_size(rows)
+        return faces if size_px == HR_PX else _shrunk(faces, size_px)
+
+    def view_key(self, size_px: int) -> str:
+        """Return a hash of what `views` depends on; of files on disk it reads sizes and times, not their bytes."""
+        digest = hashlib.sha256(f"{self.sha256} {size_px}".encode())
+        for key, path in sorted(self.vlr_files.get(size_px, {}).items()):
+            found = path.stat()
+            digest.update(f"{key} {path.resolve()} {found.st_size} {found.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def view_source(self, size_px: int) -> str:
+        """Say where faces of this size come from."""
+        return "HR images" if size_px == HR_PX else "vlr_images" if size_px in self.vlr_files else "made from HR"
+
+    def _full_size(self, rows: NDArray[np.int64]) -> list[Picture | None]:
+        if self.store is not None:
+            return list(self.store.faces[rows])
+        return [self._read(self.hr_files[row], self.keys[row]) for row in rows]
+
+    def _read(self, path: Path | None, name: str) -> Picture | None:
+        try:
+            if path is None:
+                raise ImageError("no such image")
+            return read_image(path)
+        except ImageError as error:
+            self.failures[name] = str(error)
+            return None
+
+
+def open_split(root: Path) -> Split:
+    """Open a split's folder as `python -m dataset prepare` writes it, or one with images only.
+
+    Raises:
+        EvaluationDataError: No such folder, or two images whose names differ only in suffix or case.
+        LayoutError: Images without a person, or low-resolution ones without their HR face.
+    """
+    if not root.is_dir():
+        raise EvaluationDataError(
+            f"{root}: no such folder; make it with python -m dataset prepare PHOTOS --out dataset"
+        )
+    store = FaceStore.open(root) if (root / "faces.json").is_file() else None
+    faces, rule = hr_faces(root) if store is None or (root / HR_FOLDER).is_dir() else ([], "packed store")
+    found = {size or NATIVE_PX: files for size, files in vlr_images(root, faces).items()} if faces else {}
+    if store is not None:
+        images, names = list(store.images), [store.people[index] for index in store.person]
+    else:
+        images, names = [face.image for face in faces], [face.person for face in faces]
+    keys = [image.rpartition(".")[0] or image for image in images]
+    _refuse_clashes(root, keys)
+    files = [] if store is not None else [root / HR_FOLDER / image for image in images]
+    sha256 = store.sha256 if store is not None else _hash_files(files, names)
+    people, person = np.unique(np.array(names), return_inverse=True)
+    attributes = _attributes(root, images)
+    return Split(root, keys, person.astype(np.int64), people.tolist(), rule, attributes, sha256, store, files, found)
+
+
+def stack(faces: Sequence[Picture]) -> Tensor:
+    """Return (B, 3, h, w) RGB float in [0, 1] of equally large uint8 faces."""
+    return torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).float() / 255
+
+
+def _shrunk(faces: list[Picture | None], size_px: int) -> list[Picture | None]:
+    there = [face for face in faces if face is not None]
+    if not there:
+        return faces
+    small = (shrink(stack(there), size_px) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    following = iter(small)
+    return [None if face is None else next(following) for face in faces]
+
+
+def _hash_files(files: list[Path], names: list[str]) -> str:
+    lines = (f"{sha256_of(path)} {path.name} {name}" for path, name in zip(files, names, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _attributes(root: Path, images: list[str]) -> dict[str, list[str]]:
+    if not (root / INDEX).is_file() or not (root / HR_FOLDER).is_dir():
+        return {}
+    rows = {row["image"]: row for row in read_index(root / INDEX, root / HR_FOLDER)}
+    columns = [name for name in next(iter(rows.values())) if name not in ("image", "person", "source")]
+    return {column: [rows.get(image, {}).get(column, "") for image in images] for column in columns}
+
+
+def _refuse_clashes(root: Path, keys: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for key in keys:
+        folded = key.casefold()
+        if folded in seen:
+            raise EvaluationDataError(f"{root}: {seen[folded]!r} and {key!r} cannot be told apart by name; rename one")
+        seen[folded] = key

@@ -1,0 +1,88 @@
+"""The threshold of every row of an evaluation, frozen before its faces are looked at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.comparisons import all_pairs
+from pipeline.evaluation_faces import HR_PX, Split
+from pipeline.thresholds import Target, read_threshold, refuse_other_system, threshold_for
+
+Cell = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Thresholds and where they come from.
+
+    Attributes:
+        values: Threshold of each (system, size).
+        target: What was asked for, as `--threshold` spells it.
+        origin: In words.
+    """
+
+    values: dict[Cell, float]
+    target: str
+    origin: str
+
+
+def freeze_thresholds(
+    target: Target,
+    cells: Sequence[Cell],
+    embeddings: dict[Cell, NDArray[np.float32]],
+    development: Split | None,
+    per_size: bool = False,
+    hashes: dict[str, str] | None = None,
+    any_system: bool = False,
+) -> Frozen:
+    """Decide the thresholds.
+
+    Args:
+        target: What is asked for.
+        cells: The rows.
+        embeddings: Of the development split, where the target is met on one.
+        development: That split.
+        per_size: A threshold for each input size; else one for each system, on its sizes pooled.
+        hashes: Of the networks in use, to hold against a threshold file.
+        any_system: Use a threshold file of other networks.
+
+    Raises:
+        ThresholdError: A file that is not one or belongs to another system; a target too low for the split.
+    """
+    if target.kind == "number":
+        return Frozen(dict.fromkeys(cells, target.value), str(target), "a fixed number, the same for every row")
+    if target.kind == "file":
+        return _from_file(target.path or Path(), cells, hashes or {}, any_system)
+    if development is None:
+        raise ValueError("a target needs a development split")
+    values: dict[Cell, float] = {}
+    for group in _groups(cells, per_size):
+        scores = [
+            all_pairs(embeddings[cell], embeddings["hr", HR_PX], development.person, development.person)
+            for cell in group
+        ]
+        genuine = np.concatenate([found.genuine for found in scores])
+        impostor = np.concatenate([found.impostor for found in scores])
+        values |= dict.fromkeys(group, threshold_for(target, genuine, impostor))
+    how = "for each system and input size" if per_size else "for each system, its input sizes pooled"
+    people = f"{len(development.people)} people of {development.root.as_posix()}"
+    return Frozen(values, str(target), f"chosen {how}, on {people}, then frozen")
+
+
+def _from_file(path: Path, cells: Sequence[Cell], hashes: dict[str, str], any_system: bool) -> Frozen:
+    chosen = read_threshold(path)
+    if not any_system:
+        refuse_other_system(path, chosen, hashes)
+    values = {cell: chosen.at(cell[1]) for cell in cells}
+    origin = f"{path.as_posix()}: chosen for {chosen.system!r} at {chosen.target} on {chosen.data.get('people')} people"
+    return Frozen(values, f"@{path.as_posix()}", f"{origin}, used for every row")
+
+
+def _groups(cells: Sequence[Cell], per_size: bool) -> list[list[Cell]]:
+    if per_size:
+        return [[cell] for cell in cells]
+    systems = list(dict.fromkeys(system for system, _ in cells))
+    return [[cell for cell in cells if cell[0] == system] for system in systems]

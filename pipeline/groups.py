@@ -1,0 +1,58 @@
+"""Error rates by any attribute column of the index: the fairness table."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.bootstrap import IdentityBootstrap, Weights, interval
+from pipeline.comparisons import PairScores
+from pipeline.measures import Json
+from pipeline.verification import error_rates
+
+MOST_VALUES = 12
+"""An attribute with more values than this is a name or a number, not a group."""
+
+
+def group_figures(
+    scores: PairScores,
+    person: NDArray[np.int64],
+    attributes: dict[str, list[str]],
+    threshold: float,
+    weights: Weights | None,
+) -> list[Json]:
+    """Return FMR and FNMR at a threshold for each value of each attribute, with intervals.
+
+    A genuine comparison belongs to its probe's group; an impostor one counts where both faces are of the group, since
+    those are the ones that are mistaken for each other.
+    """
+    usable = {name: np.array(values) for name, values in attributes.items() if 1 < len(set(values)) <= MOST_VALUES}
+    if not usable:
+        return []
+    rows = scores.impostor_rows()
+    return [
+        {"attribute": name, "group": str(value), **_figures(scores, rows, person, values == value, threshold, weights)}
+        for name, values in usable.items()
+        for value in np.unique(values)
+    ]
+
+
+def _figures(
+    scores: PairScores,
+    rows: NDArray[np.int32],
+    person: NDArray[np.int64],
+    member: NDArray[np.bool_],
+    threshold: float,
+    weights: Weights | None,
+) -> Json:
+    inside, inside_genuine = member[rows].all(1), member[scores.genuine_rows[:, 0]]
+    counts: Json = {"images": int(member.sum()), "people": len(np.unique(person[member]))}
+    genuine, impostor = scores.genuine[inside_genuine], scores.impostor[inside]
+    if len(genuine) == 0 or len(impostor) == 0:
+        return {**counts, "fmr": None, "fnmr": None, "fmr_interval": None, "fnmr_interval": None}
+    rates = error_rates(genuine, impostor, threshold)
+    counts |= {"fmr": rates.fmr, "fnmr": rates.fnmr, "genuines": rates.genuines, "impostors": rates.impostors}
+    if weights is None:
+        return {**counts, "fmr_interval": None, "fnmr_interval": None}
+    genuine_person = person[scores.genuine_rows[inside_genuine, 0]]
+    replicas = IdentityBootstrap(genuine, genuine_person, impostor, person[rows[inside]], weights)
+    fmr, fnmr = replicas.rates(threshold)
+    return {**counts, "fmr_interval": interval(fmr), "fnmr_interval": interval(fnmr)}

@@ -1,0 +1,114 @@
+"""What an evaluation says about one system at one input size, as plain JSON values."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.comparisons import mean_templates, score_blocks
+from pipeline.folds import FoldAccuracy
+from pipeline.identification import Searches, cmc, fnir_at_fpir, join_searches, open_set, searches
+from pipeline.protocols import SearchPlan
+from pipeline.verification import (
+    Array,
+    auc,
+    best_accuracy,
+    d_prime,
+    detection_cost,
+    eer,
+    error_rates,
+    sort_both,
+    tar_at_far,
+)
+
+FARS = (1e-1, 1e-2, 1e-3, 1e-4)
+FPIRS = (0.1, 0.01)
+DEEPEST_RANK = 20
+COST_PRIOR = 0.01
+
+Json = dict[str, Any]
+
+
+def verification_figures(genuine: Array, impostor: Array, threshold: float) -> Json:
+    """Return every 1:1 figure of a set of comparisons."""
+    genuine, impostor = sort_both(genuine, impostor)
+    return {
+        "genuines": len(genuine),
+        "impostors": len(impostor),
+        "auc": auc(genuine, impostor),
+        "eer": asdict(eer(genuine, impostor)),
+        "tar_at_far": [number_or_none(asdict(tar_at_far(genuine, impostor, far))) for far in FARS],
+        "at_threshold": asdict(error_rates(genuine, impostor, threshold)),
+        "best_accuracy": best_accuracy(genuine, impostor),
+        "d_prime": finite(d_prime(genuine, impostor)),
+        "min_cost": asdict(detection_cost(genuine, impostor, COST_PRIOR)),
+        "cost_at_threshold": asdict(detection_cost(genuine, impostor, COST_PRIOR, threshold=threshold)),
+        "genuine_mean": float(genuine.mean(dtype=np.float64)),
+        "impostor_mean": float(impostor.mean(dtype=np.float64)),
+    }
+
+
+def search_gallery(
+    probes: Array, gallery: Array, person: NDArray[np.int64], plan: SearchPlan
+) -> tuple[Searches, NDArray[np.int64]]:
+    """Search every probe of a plan in its gallery.
+
+    Args:
+        probes: (N, D) embeddings by the system under test.
+        gallery: (N, D) embeddings by the system that enrolled.
+        person: (N,) whose face each is.
+        plan: Which rows are enrolled and which search.
+
+    Returns:
+        The searches, and the person of each mated one.
+    """
+    people, templates = mean_templates(gallery[plan.gallery], person[plan.gallery])
+    searching = person[plan.probes]
+    parts = [
+        searches(scores, searching[start : start + len(scores)], people)
+        for start, scores in score_blocks(probes[plan.probes], templates)
+    ]
+    return join_searches(parts), searching[np.isin(searching, people)]
+
+
+def identification_figures(found: Searches, threshold: float) -> Json:
+    """Return every 1:N figure of a set of searches; open set only where there are non-mated ones."""
+    depth = min(DEEPEST_RANK, found.gallery)
+    figures: Json = {
+        "gallery": found.gallery,
+        "mated": len(found.mate),
+        "non_mated": len(found.top),
+        "cmc": cmc(found.rank, depth).tolist(),
+        "at_threshold": None,
+        "fnir_at_fpir": [],
+    }
+    if len(found.top):
+        figures["at_threshold"] = asdict(open_set(found, threshold))
+        for target in FPIRS:
+            rates = fnir_at_fpir(found, target)
+            figures["fnir_at_fpir"].append({"target_fpir": target, **(asdict(rates) if rates else {"fnir": None})})
+    return figures
+
+
+def fold_figures(found: FoldAccuracy, pairs: int) -> Json:
+    """Return the accuracy over folds as JSON."""
+    return {
+        "pairs": pairs,
+        "mean": found.mean,
+        "sd": found.sd,
+        "sem": found.sem,
+        "folds": list(found.folds),
+        "thresholds": list(found.thresholds),
+    }
+
+
+def finite(value: float) -> float | None:
+    """Return the value, or None for what JSON cannot say."""
+    return value if math.isfinite(value) else None
+
+
+def number_or_none(values: Json) -> Json:
+    """Replace NaN and infinity by None."""
+    return {key: finite(value) if isinstance(value, float) else value for key, value in values.items()}

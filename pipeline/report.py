@@ -1,0 +1,180 @@
+"""The report of an evaluation: JSON first, and what is made from it (tables, CSV, plots, the page)."""
+
+import csv
+import io
+import platform
+import shlex
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.files import atomic_path, write_json, write_text
+from pipeline.evaluation import Measured, Plan, settings_of
+from pipeline.evaluation_faces import HR_PX, Split
+from pipeline.freezing import Frozen
+from pipeline.measures import Json
+from pipeline.page import write_page
+from pipeline.plots import write_plots
+from pipeline.summary import headline, summary_markdown, table_rows
+from pipeline.systems import SYSTEMS, Networks, System
+
+SCHEMA = "dsr-edgeface/evaluation/1"
+"""Grows when a field changes its meaning or goes; see docs/report-schema.md."""
+
+
+def build_report(
+    split: Split,
+    networks: Networks,
+    systems: list[System],
+    measured: list[Measured],
+    differences: list[Json],
+    plan: Plan,
+    frozen: Frozen,
+    config: Json,
+    command: list[str],
+) -> Json:
+    """Return the whole report as JSON values.
+
+    Args:
+        split: The faces.
+        networks: What was evaluated.
+        systems: The rows.
+        measured: Every cell.
+        differences: From `pipeline.evaluation.differences`.
+        plan: What was compared.
+        frozen: Where the thresholds come from.
+        config: The command's options.
+        command: `sys.argv`.
+    """
+    present = {system.key for system in systems}
+    report: Json = {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", "-m", "pipeline.evaluate_dataset", *command[1:]]),
+        "options": config,
+        "machine": {"python": platform.python_version(), "torch": torch.__version__, "system": platform.platform()},
+        "data": _data(split, plan),
+        "protocol": {**settings_of(plan), "flip": config["flip"]},
+        "weights": networks.weights,
+        "system_hashes": networks.hashes,
+        "systems": [
+            {"key": system.key, "name": system.name, "edgeface": system.edgeface, "dsr": system.restored}
+            for system in systems
+        ],
+        "absent": [
+            {"key": system.key, "name": system.name, "reason": _why_absent(system, networks)}
+            for system in SYSTEMS
+            if system.key not in present
+        ],
+        "threshold": {"target": frozen.target, "origin": frozen.origin},
+        "results": [cell.figures for cell in measured],
+        "differences": differences,
+        "groups": [
+            {"system": cell.system.key, "size_px": cell.size_px, **entry} for cell in measured for entry in cell.groups
+        ],
+        "curves": [{"system": cell.system.key, "size_px": cell.size_px, **cell.counts} for cell in measured],
+        "failures": [{"image": name, "reason": reason} for name, reason in sorted(split.failures.items())],
+    }
+    report["headline"] = headline(report)
+    return report
+
+
+def write_report(folder: Path, report: Json, measured: list[Measured], split: Split, faces: bool) -> None:
+    """Write every file of a report, each whole or not at all; `report.json` last.
+
+    Args:
+        folder: Receives the files.
+        report: From `build_report`.
+        measured: Every cell, for the worst comparisons.
+        split: The faces, for their pictures.
+        faces: Whether the page shows pictures of faces.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "summary.md", summary_markdown(report))
+    write_text(folder / "results.csv", _as_csv(table_rows(report)))
+    scores = _score_rows(measured, split)
+    write_text(folder / "scores.csv", _as_csv(scores))
+    if find_spec("pyarrow") is not None:
+        _write_parquet(folder / "scores.parquet", scores)
+    write_plots(folder, report)
+    write_page(folder / "report.html", report, measured if faces else [], split)
+    write_json(folder / "report.json", report)
+
+
+def print_table(report: Json) -> None:
+    """Print the figures that matter most."""
+    for line in report["headline"]:
+        print(line)
+    rows = [
+        [row["name"], row["size"], row["tar@far=1e-2"], row["eer"], row["fmr"], row["fnmr"], row["rank1"], row["pairs"]]
+        for row in table_rows(report, shown=True)
+    ]
+    header = ["system", "input", "TAR@FAR 1 %", "EER", "FMR", "FNMR", "rank 1", "pairs"]
+    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
+    for line in [header, *rows]:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    for entry in report["absent"]:
+        print(f"absent: {entry['name']} ({entry['reason']})")
+    if report["failures"]:
+        print(f"{len(report['failures'])} images could not be read; they count as errors and are listed in report.json")
+
+
+def _data(split: Split, plan: Plan) -> Json:
+    counts = np.bincount(split.person)
+    return {
+        "root": split.root.as_posix(),
+        "sha256": split.sha256,
+        "images": len(split),
+        "people": len(split.people),
+        "people_with_one_image": int((counts == 1).sum()),
+        "whose": split.rule,
+        "views": {str(size): split.view_source(size) for size in (*plan.sizes_px, HR_PX)},
+    }
+
+
+def _why_absent(system: System, networks: Networks) -> str:
+    lacking = [] if system.edgeface in networks.recognisers else [f"no {system.edgeface} EdgeFace given"]
+    if system.restored and networks.dsr is None:
+        lacking.append("no super-resolver given")
+    return ", ".join(lacking)
+
+
+def _score_rows(measured: list[Measured], split: Split) -> list[dict[str, Any]]:
+    """Return the worst comparisons of every cell."""
+    rows: list[dict[str, Any]] = []
+    for cell in measured:
+        worst = cell.extremes
+        for same, scores, pairs in ((1, worst.genuine, worst.genuine_rows), (0, worst.impostor, worst.impostor_rows)):
+            rows += [
+                {
+                    "system": cell.system.key,
+                    "size_px": cell.size_px,
+                    "gallery": split.keys[gallery],
+                    "probe": split.keys[probe],
+                    "same": same,
+                    "score": round(float(score), 6),
+                    "accepted": int(score >= cell.threshold),
+                }
+                for score, (probe, gallery) in zip(scores, pairs, strict=True)
+            ]
+    return rows
+
+
+def _as_csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()
+
+
+def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+    from pyarrow import Table, parquet  # type: ignore[import-untyped]  # an extra, without types
+
+    with atomic_path(path) as temporary:
+        parquet.write_table(Table.from_pylist(rows), temporary)

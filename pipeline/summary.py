@@ -1,0 +1,149 @@
+"""A report in words and in a table."""
+
+from typing import Any
+
+from pipeline.evaluation_faces import HR_PX, NATIVE_PX
+from pipeline.measures import Json
+
+MAIN_SYSTEMS = ("dsr+adapted", "dsr+finetuned", "dsr", "adapted", "finetuned", "bicubic")
+"""Which row stands for the system under test: the first that is there."""
+
+
+def main_system(report: Json) -> str:
+    """Return the key of the system under test."""
+    present = {entry["key"] for entry in report["systems"]}
+    return next((key for key in MAIN_SYSTEMS if key in present), report["systems"][0]["key"])
+
+
+def size_name(size_px: int) -> str:
+    """Return an input size in words."""
+    return "HR" if size_px == HR_PX else "as photographed" if size_px == NATIVE_PX else f"{size_px} px"
+
+
+def headline(report: Json) -> list[str]:
+    """Return a sentence for each input size, and one on what full-size faces give."""
+    chosen = main_system(report)
+    lines = []
+    for result in report["results"]:
+        if result["system"] == chosen or result["system"] == "hr":
+            rates = result["verification"]["at_threshold"]
+            right, false = in_hundred(1 - rates["fnmr"]), one_in(rates["fmr"])
+            lines.append(
+                f"At {size_name(result['size_px'])} ({result['name']}), {right} comparisons of a person with "
+                f"themselves are accepted at threshold {result['threshold']:.3f}, and {false} of two different "
+                "people is accepted by mistake."
+                if rates["fmr"] > 0
+                else f"At {size_name(result['size_px'])} ({result['name']}), {right} comparisons of a person with "
+                f"themselves are accepted at threshold {result['threshold']:.3f}, and none of the "
+                f"{rates['impostors']:,} comparisons of two different people is."
+            )
+    return lines
+
+
+def in_hundred(share: float) -> str:
+    """Return a share as a count of 100, with a decimal near the ends."""
+    value = 100 * share
+    return f"{value:.1f} of 100" if value < 10 or value > 90 else f"{value:.0f} of 100"
+
+
+def one_in(share: float) -> str:
+    """Return a small share as one in so many."""
+    return f"one comparison in {round(1 / share):,}" if share > 0 else "no comparison"
+
+
+def table_rows(report: Json, shown: bool = False) -> list[dict[str, Any]]:
+    """Return one flat row a cell: numbers for a file, or text for people."""
+    return [_shown(row) if shown else row for row in map(_row, report["results"])]
+
+
+def summary_markdown(report: Json) -> str:
+    """Return the report as Markdown: words, table of controls, differences, set-up."""
+    lines = ["# Evaluation", "", *[f"- {line}" for line in report["headline"]], ""]
+    data, threshold = report["data"], report["threshold"]
+    lines += [
+        f"{data['images']} images of {data['people']} people ({data['people_with_one_image']} with one image) in "
+        f"`{data['root']}`. Gallery: {report['protocol']['gallery']}. "
+        f"Mirror images {'added' if report['protocol']['flip'] else 'not used'}.",
+        "",
+        f"Threshold `{threshold['target']}`: {threshold['origin']}. Accept when score >= threshold. "
+        "Intervals: 95 %, people resampled, threshold recomputed.",
+        "",
+        *_markdown_table(report),
+    ]
+    if report["differences"]:
+        lines += ["", "## Paired differences", "", *_difference_table(report)]
+    if report["absent"]:
+        lines += ["", "## Absent rows", "", *[f"- {entry['name']}: {entry['reason']}" for entry in report["absent"]]]
+    if report["failures"]:
+        lines += ["", f"{len(report['failures'])} images could not be read; they count as errors."]
+    lines += ["", "## Set-up", "", f"    {report['command']}", ""]
+    lines += [f"- {role}: `{entry['path']}` ({entry['sha256'][:12]})" for role, entry in report["weights"].items()]
+    return "\n".join([*lines, f"- data: `{data['sha256'][:12]}`", ""])
+
+
+def _markdown_table(report: Json) -> list[str]:
+    header = ["System", "Input", "TAR at FAR 1 %", "TAR at FAR 0.1 %", "EER", "AUC", "FMR", "FNMR", "Rank 1", "Pairs"]
+    names = ["name", "size", "tar@far=1e-2", "tar@far=1e-3", "eer", "auc", "fmr", "fnmr", "rank1", "pairs"]
+    rows = [[row[name] for name in names] for row in table_rows(report, shown=True)]
+    return ["| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows]]
+
+
+def _difference_table(report: Json) -> list[str]:
+    lines = ["| Input | System | against | figure | difference | 95 % | p |", "| --- " * 7 + "|"]
+    for entry in report["differences"]:
+        low, high = entry.get("interval") or (None, None)
+        span = f"[{low:+.4f}, {high:+.4f}]" if low is not None else "-"
+        lines.append(
+            f"| {size_name(entry['size_px'])} | {entry['system']} | {entry['reference']} | {entry['figure']} "
+            f"| {entry['difference']:+.4f} | {span} | {entry['p_value']:.3g} |"
+        )
+    return lines
+
+
+def _row(result: Json) -> dict[str, Any]:
+    verification, search, pairs = result["verification"], result["identification"], result["pairs"] or {}
+    rates = verification["at_threshold"]
+    row: dict[str, Any] = {"system": result["system"], "name": result["name"], "size_px": result["size_px"]}
+    for name in ("tar", "far", "threshold"):
+        for entry in verification["tar_at_far"]:
+            row[f"{name}@far={_exponent(entry['target_far'])}"] = entry[name]
+    for entry in verification["tar_at_far"]:
+        row |= _limits(f"tar@far={_exponent(entry['target_far'])}", entry.get("interval"))
+    row |= {"eer": verification["eer"]["value"], **_limits("eer", verification["eer"].get("interval"))}
+    row |= {"auc": verification["auc"], "d_prime": verification["d_prime"], "threshold": result["threshold"]}
+    row |= {"fmr": rates["fmr"], **_limits("fmr", rates.get("fmr_interval"))}
+    row |= {"fnmr": rates["fnmr"], **_limits("fnmr", rates.get("fnmr_interval"))}
+    row |= {"genuines": verification["genuines"], "impostors": verification["impostors"], "failed": result["failed"]}
+    row["rank1"] = search["cmc"][0] if search else None
+    row["rank5"] = search["cmc"][min(4, len(search["cmc"]) - 1)] if search else None
+    row |= {"pairs_mean": pairs.get("mean"), "pairs_sd": pairs.get("sd"), "pairs_sem": pairs.get("sem")}
+    return row
+
+
+def _limits(name: str, found: list[float] | tuple[float, float] | None) -> dict[str, Any]:
+    low, high = found or (None, None)
+    return {f"{name}_low": low, f"{name}_high": high}
+
+
+def _shown(row: dict[str, Any]) -> dict[str, str]:
+    text = {"name": row["name"], "size": size_name(row["size_px"])}
+    for name in ("tar@far=1e-2", "tar@far=1e-3", "eer", "fmr", "fnmr"):
+        text[name] = _with_interval(row, name)
+    text["auc"] = f"{row['auc']:.4f}"
+    text["rank1"] = "-" if row["rank1"] is None else f"{100 * row['rank1']:.1f} %"
+    mean, sem = row["pairs_mean"], row["pairs_sem"]
+    text["pairs"] = "-" if mean is None else f"{100 * mean:.2f} ± {100 * sem:.2f} %"
+    return text
+
+
+def _with_interval(row: dict[str, Any], name: str) -> str:
+    if row[name] is None:
+        return "not measurable"
+    digits = 3 if name == "fmr" else 1
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    span = "" if low is None else f" [{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
+    return f"{100 * row[name]:.{digits}f} %{span}"
+
+
+def _exponent(value: float) -> str:
+    return f"{value:.0e}".replace("e-0", "e-")

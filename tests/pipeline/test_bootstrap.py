@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from pipeline.bootstrap import IdentityBootstrap, draw_people, interval
+
+
+def simulated(seed, people=20, images=4, digits=2, person_sd=0.1):
+    """Scores of all image pairs, where some people are harder than others; a tie at every second comparison."""
+    draw = np.random.default_rng(seed)
+    hardness = draw.normal(0, person_sd, people)
+    person = np.repeat(np.arange(people), images)
+    first, second = np.triu_indices(len(person), 1)
+    a, b = person[first], person[second]
+    scores = (
+        np.where(a == b, 0.5, 0.1)
+        + draw.normal(0, 0.15, len(a))
+        + np.where(a == b, -1, 1) * (hardness[a] + hardness[b]) / 2
+    )
+    scores = scores.round(digits).astype(np.float32)
+    same = a == b
+    return scores[same], a[same], scores[~same], np.column_stack([a, b])[~same]
+
+
+def naive_replicate(w, genuine, person, impostor, people):
+    """Return the weights of genuine and impostor scores accepted at each candidate, from the lowest up."""
+    wg, wi = w[person].astype(float), (w[people[:, 0]] * w[people[:, 1]]).astype(float)
+    scores = np.unique(np.concatenate([genuine, impostor]))
+    candidates = np.append(scores, np.inf)
+    tar = np.array([wg[genuine >= t].sum() for t in candidates]) / wg.sum()
+    fmr = np.array([wi[impostor >= t].sum() for t in candidates]) / wi.sum()
+    return tar, fmr, wi.sum()
+
+
+@pytest.mark.parametrize("digits", [1, 2, 7])
+def test_every_replicate_equals_a_naive_weighted_loop(digits):
+    data = simulated(digits, digits=digits)
+    weights = draw_people(20, 30, seed=5)
+    found = IdentityBootstrap(*data, weights)
+    eers, fmrs_fnmrs = found.eer(), found.rates(0.3)
+    for far in (0.3, 0.05, 0.01, 1e-3):
+        tars = found.tar_at_far(far)
+        for r, w in enumerate(weights):
+            tar, fmr, total = naive_replicate(w, *data)
+            expected = tar[fmr <= far + 1e-9].max() if np.floor(far * total + 1e-6) >= 1 else np.nan
+            np.testing.assert_allclose(tars[r], expected, atol=1e-6)
+    for r, w in enumerate(weights):
+        tar, fmr, _ = naive_replicate(w, *data)
+        gap = np.abs(fmr + tar - 1)
+        nearest = np.flatnonzero(gap <= gap.min() + 1e-6)
+        assert np.abs(eers[r] - ((fmr + 1 - tar) / 2)[nearest]).min() < 1e-5
+        at = np.concatenate([[s for s in np.unique(np.concatenate([data[0], data[2]])) if s >= 0.3], [np.inf]])[0]
+        position = np.searchsorted(np.append(np.unique(np.concatenate([data[0], data[2]])), np.inf), at)
+        np.testing.assert_allclose([fmrs_fnmrs[0][r], fmrs_fnmrs[1][r]], [fmr[position], 1 - tar[position]], atol=1e-6)
+
+
+def test_people_drawn_once_each_give_the_figure_itself():
+    from pipeline.verification import eer, error_rates, tar_at_far
+
+    genuine, person, impostor, people = simulated(3)
+    found = IdentityBootstrap(genuine, person, impostor, people, np.ones((1, 20), np.float32))
+    assert found.eer()[0] == pytest.approx(eer(genuine, impostor).value, abs=1e-6)
+    assert found.tar_at_far(0.02)[0] == pytest.approx(tar_at_far(genuine, impostor, 0.02).tar, abs=1e-6)
+    rates = error_rates(genuine, impostor, 0.37)
+    assert [values[0] for values in found.rates(0.37)] == pytest.approx([rates.fmr, rates.fnmr], abs=1e-6)
+
+
+def test_an_interval_ignores_replicates_without_a_figure():
+    assert interval(np.array([np.nan, 1.0, 1.0])) == (1.0, 1.0)
+    assert interval(np.full(3, np.nan)) is None
+
+
+def test_draws_are_whole_and_repeatable():
+    weights = draw_people(50, 10, seed=1)
+    assert (weights.sum(1) == 50).all()
+    np.testing.assert_array_equal(weights, draw_people(50, 10, seed=1))
