@@ -1,7 +1,6 @@
 """The trained chain as one file for another runtime, compared with its source before it is written."""
 
 import copy
-import hashlib
 import json
 import warnings
 from collections.abc import Callable
@@ -19,18 +18,17 @@ from torch import nn
 from dataset.degrade import low_resolution_canvas
 from dataset.layout import split_folder
 from dataset.store import FaceStore
-from dsr.network import DSR
-from dsr.weights import load_dsr
 from engine.cli import command
 from engine.errors import UserError
-from engine.files import atomic_path, sha256_of, write_text
-from facial_rec.embedding import EdgeFaceEmbedding
+from engine.files import atomic_path, write_text
 from pipeline import parity
+from pipeline.chain import Chain, Embed, Enlarge
+from pipeline.deployed import DeployedNetworks, load_deployed, model_hash
 from pipeline.model_card import model_card
-from pipeline.onnx_graph import Chain, Embed, Enlarge, compose, to_onnx
+from pipeline.onnx_graph import compose, to_onnx
 from pipeline.onnx_precision import calibrated, narrowed
 from pipeline.onnx_recognizer import METADATA_KEY, OnnxRecognizer
-from pipeline.recognizer import LARGEST_VLR_PX, Recognizer
+from pipeline.recognizer import LARGEST_VLR_PX
 
 SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "torchscript": ".ts", "safetensors": ".safetensors"}
 Tolerance = tuple[float, float]
@@ -41,7 +39,7 @@ _CALIBRATION_FACES = 200
 
 
 class ExportError(UserError):
-    """Options that do not go together, or networks that cannot be exported."""
+    """Options that do not go together."""
 
 
 @dataclass(frozen=True)
@@ -70,34 +68,11 @@ class ExportConfig:
     licence: Annotated[str, typer.Option(help="Licence of the weights, written into the file.")] = "CC BY-NC-SA 4.0"
 
 
-@dataclass(frozen=True)
-class Networks:
-    """What is exported.
-
-    Attributes:
-        dsr: Super-resolver or None.
-        small: EdgeFace for faces up to 32 px.
-        large: EdgeFace for the others; the same object where one serves both.
-        hashes: Role to SHA-256 of the file that it came from.
-    """
-
-    dsr: DSR | None
-    small: nn.Module
-    large: nn.Module
-    hashes: dict[str, str]
-
-    def recogniser(self, faces: "parity.Floats") -> "parity.Floats":
-        """Embed (B, 3, h, w) in torch, with the mirror image."""
-        is_small = max(faces.shape[-2:]) <= LARGEST_VLR_PX
-        embed = Embed(self.small if is_small else self.large)
-        return Recognizer(embed, self.dsr).embed(torch.from_numpy(faces)).numpy()
-
-
 def export(config: ExportConfig) -> None:
     """Load, translate, compare, write."""
     if config.precision != "fp32" and config.format != "onnx":
         raise ExportError(f"--precision {config.precision} needs --format onnx, found {config.format}")
-    networks = load(config)
+    networks = load_deployed(config.edgeface, config.dsr, not config.no_dsr, config.finetuned, config.adapter)
     store = FaceStore.open(split_folder(config.dataset, "val"))
     sizes = _sizes(config.sizes, with_large=config.format == "onnx")
     target = config.out.with_name(config.out.name + SUFFIXES[config.format])
@@ -105,7 +80,7 @@ def export(config: ExportConfig) -> None:
     with atomic_path(target) as temporary:
         exported = _WRITERS[config.format](networks, config, information, temporary)
         print(f"comparing with the source on up to {config.faces} faces at {config.sizes} px")
-        parities = parity.compare(networks.recogniser, exported, store, sizes, config.faces)
+        parities = parity.compare(networks.embed, exported, store, sizes, config.faces)
         print(parity.table(parities))
         parity.check(parities, *TOLERANCES[config.precision], config.max_tar_drop)
         information |= {"parity": [line.as_dict() for line in parities], "threshold": _threshold(parities)}
@@ -116,37 +91,11 @@ def export(config: ExportConfig) -> None:
     print(f"wrote {target} ({target.stat().st_size:,} bytes) and {target.with_suffix('.md')}")
 
 
-def load(config: ExportConfig) -> Networks:
-    """Load the networks that the options name.
-
-    Raises:
-        ExportError: An EdgeFace of unknown architecture.
-    """
-    original = EdgeFaceEmbedding(config.edgeface)
-    small = original
-    if config.finetuned is not None or config.adapter is not None:
-        small = EdgeFaceEmbedding(config.finetuned or config.edgeface, adapter=config.adapter)
-    hashes = {"edgeface": original.sha256, "edgeface_small": small.sha256}
-    if config.adapter is not None:
-        hashes["adapter"] = sha256_of(config.adapter)
-    dsr = None if config.no_dsr else load_dsr(config.dsr)
-    if dsr is not None:
-        hashes["dsr"] = hashlib.sha256(
-            b"".join(value.numpy().tobytes() for value in dsr.state_dict().values())
-        ).hexdigest()
-    if original.network is None or small.network is None:
-        raise ExportError(
-            f"{config.edgeface}: a black box ({original.kind}) cannot be exported; give a state_dict file"
-        )
-    return Networks(dsr, small.network.eval(), original.network.eval(), hashes)
-
-
-def describe(networks: Networks, config: ExportConfig) -> dict[str, Any]:
+def describe(networks: DeployedNetworks, config: ExportConfig) -> dict[str, Any]:
     """Return what a user of the file needs to know."""
-    identity = json.dumps({**networks.hashes, "precision": config.precision}, sort_keys=True)
     return {
         "version": 1,
-        "model": hashlib.sha256(identity.encode()).hexdigest(),
+        "model": model_hash(networks.hashes, config.precision),
         "precision": config.precision,
         "hashes": networks.hashes,
         "input": "faces: (B, 3, h, w) float32 RGB in [0, 1], aligned on the ArcFace template, h = w in 6..112",
@@ -158,14 +107,14 @@ def describe(networks: Networks, config: ExportConfig) -> dict[str, Any]:
     }
 
 
-def graph(networks: Networks, config: ExportConfig) -> onnx.ModelProto:
+def graph(networks: DeployedNetworks, config: ExportConfig) -> onnx.ModelProto:
     """Return the chain as ONNX in the wanted precision."""
     small = narrowed(to_onnx(Embed(networks.small)), config.precision)
     large = small if networks.large is networks.small else narrowed(to_onnx(Embed(networks.large)), config.precision)
     return compose(to_onnx(Enlarge(), None), _restorer(networks, config), small, large, LARGEST_VLR_PX)
 
 
-def _restorer(networks: Networks, config: ExportConfig) -> onnx.ModelProto | None:
+def _restorer(networks: DeployedNetworks, config: ExportConfig) -> onnx.ModelProto | None:
     if networks.dsr is None:
         return None
     dsr = to_onnx(networks.dsr)
@@ -182,7 +131,9 @@ def _calibration_faces(store: FaceStore) -> "parity.Floats":
     return low_resolution_canvas(store.batch(rows).float() / 255, sizes).numpy()
 
 
-def _write_onnx(networks: Networks, config: ExportConfig, information: dict[str, Any], path: Path) -> parity.EmbedFaces:
+def _write_onnx(
+    networks: DeployedNetworks, config: ExportConfig, information: dict[str, Any], path: Path
+) -> parity.EmbedFaces:
     model = graph(networks, config)
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(information)})
     path.write_bytes(model.SerializeToString())
@@ -195,7 +146,9 @@ def _finish_onnx(path: Path, information: dict[str, Any]) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def _write_pt2(networks: Networks, config: ExportConfig, information: dict[str, Any], path: Path) -> parity.EmbedFaces:
+def _write_pt2(
+    networks: DeployedNetworks, config: ExportConfig, information: dict[str, Any], path: Path
+) -> parity.EmbedFaces:
     side = torch.export.Dim("side", min=2, max=112)
     shapes = ({0: torch.export.Dim("batch", min=1), 2: side, 3: side},)
     with torch.no_grad():
@@ -207,7 +160,7 @@ def _write_pt2(networks: Networks, config: ExportConfig, information: dict[str, 
 
 
 def _write_torchscript(
-    networks: Networks, config: ExportConfig, information: dict[str, Any], path: Path
+    networks: DeployedNetworks, config: ExportConfig, information: dict[str, Any], path: Path
 ) -> parity.EmbedFaces:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch 2.14 calls TorchScript deprecated; some devices still want it
@@ -219,7 +172,7 @@ def _write_torchscript(
 
 
 def _write_safetensors(
-    networks: Networks, config: ExportConfig, information: dict[str, Any], path: Path
+    networks: DeployedNetworks, config: ExportConfig, information: dict[str, Any], path: Path
 ) -> parity.EmbedFaces:
     chain = Chain(networks.dsr, networks.small)
     state = {name: value.contiguous() for name, value in chain.state_dict().items()}
@@ -240,7 +193,7 @@ def _in_torch(chain: Callable[[torch.Tensor], torch.Tensor]) -> parity.EmbedFace
     return embed
 
 
-def _write_parts(networks: Networks, config: ExportConfig, target: Path) -> None:
+def _write_parts(networks: DeployedNetworks, config: ExportConfig, target: Path) -> None:
     parts = {"edgeface": narrowed(to_onnx(Embed(networks.small)), config.precision), "dsr": _restorer(networks, config)}
     for name, model in parts.items():
         if model is not None:

@@ -1,0 +1,83 @@
+"""One recogniser, two backends: onnxruntime, which needs no torch, and torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from engine.errors import UserError
+from pipeline.onnx_recognizer import OnnxRecognizer
+
+Floats = NDArray[np.float32]
+
+SHIPPED = Path(__file__).parent / "models" / "recogniser.onnx"
+
+
+class BackendError(UserError):
+    """A backend that cannot be used as asked."""
+
+
+class Backend(Protocol):
+    """What recognises faces; see `OnnxRecognizer` for shapes and ranges."""
+
+    @property
+    def model(self) -> str:
+        """Hash of the networks and their precision."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """Lowest similarity that is taken for the same person."""
+        ...
+
+    def embed(self, faces: Floats) -> Floats:
+        """(B, 3, h, w) RGB in [0, 1] -> (B, 512) of unit length."""
+        ...
+
+    def restore(self, faces: Floats) -> Floats:
+        """(B, 3, h, w) RGB in [0, 1] -> (B, 3, 112, 112), what EdgeFace sees."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecogniserOptions:
+    """The flags by which commands choose a recogniser."""
+
+    backend: Annotated[
+        Literal["onnx", "torch"], typer.Option(help="What computes; torch takes the networks one by one.")
+    ] = "onnx"
+    model: Annotated[Path | None, typer.Option(help="Exported model (onnx); without it, the one that ships.")] = None
+    edgeface: Annotated[str, typer.Option(help="Original EdgeFace (torch); a name or a path.")] = "edgeface_xxs.pt"
+    dsr: Annotated[Path | None, typer.Option(help="Super-resolver (torch); without it, the trained default.")] = None
+    adapter: Annotated[Path | None, typer.Option(help="Adapter for faces up to 32 px (torch).")] = None
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the recogniser and the detector.")] = 1
+
+
+def open_backend(options: RecogniserOptions) -> Backend:
+    """Return the recogniser that the flags name.
+
+    Raises:
+        BackendError: No model is given and none ships, or torch is not installed.
+        OnnxModelError: A file that is no exported recogniser.
+    """
+    if options.backend == "torch":
+        return _torch_backend(options)
+    path = options.model or SHIPPED
+    if options.model is None and not SHIPPED.is_file():
+        raise BackendError(
+            "no --model given and none ships with this installation; make one: python -m pipeline export"
+        )
+    return OnnxRecognizer(path, threads=options.threads)
+
+
+def _torch_backend(options: RecogniserOptions) -> Backend:
+    try:
+        from pipeline.torch_backend import TorchBackend
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise BackendError("--backend torch: torch is not installed here; use --backend onnx") from None
+    return TorchBackend(options.edgeface, options.dsr, options.adapter)

@@ -1,0 +1,90 @@
+"""The networks that a deployed recogniser consists of, and the hash by which galleries know it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dsr.network import DSR
+from dsr.weights import load_dsr
+from engine.errors import UserError
+from engine.files import sha256_of
+from facial_rec.embedding import EdgeFaceEmbedding
+from pipeline.chain import Embed
+from pipeline.recognizer import LARGEST_VLR_PX, Recognizer
+
+Floats = NDArray[np.float32]
+
+
+class DeployedError(UserError):
+    """Networks that cannot be deployed together."""
+
+
+@dataclass(frozen=True)
+class DeployedNetworks:
+    """What is exported, or run in torch.
+
+    Attributes:
+        dsr: Super-resolver or None.
+        small: EdgeFace for faces up to 32 px: (B, 3, 112, 112) in [-1, 1] -> (B, 512).
+        large: EdgeFace for the others; the same object where one serves both.
+        hashes: Role to SHA-256 of what it was loaded from.
+    """
+
+    dsr: DSR | None
+    small: nn.Module
+    large: nn.Module
+    hashes: dict[str, str]
+
+    def embed(self, faces: Floats, flip: bool = True) -> Floats:
+        """Embed (B, 3, h, w) RGB in [0, 1]: (B, 512) of unit length."""
+        small = max(faces.shape[-2:]) <= LARGEST_VLR_PX
+        recogniser = Recognizer(Embed(self.small if small else self.large), self.dsr, flip)
+        return recogniser.embed(torch.from_numpy(np.ascontiguousarray(faces))).numpy()
+
+    def restore(self, faces: Floats) -> Floats:
+        """Return what EdgeFace sees, (B, 3, 112, 112) in [0, 1]."""
+        viewer = Recognizer(lambda seen: seen, self.dsr, flip=False)
+        return viewer.views(torch.from_numpy(np.ascontiguousarray(faces)))[0].numpy()
+
+
+def load_deployed(
+    edgeface: str, dsr: Path | None, use_dsr: bool, finetuned: Path | None, adapter: Path | None
+) -> DeployedNetworks:
+    """Load networks on the CPU.
+
+    Args:
+        edgeface: Original EdgeFace, for full-size faces; a name or a path.
+        dsr: Super-resolver; None is the trained default.
+        use_dsr: False leaves it out.
+        finetuned: EdgeFace for faces up to 32 px; None is the original.
+        adapter: Its adapter, or None.
+
+    Raises:
+        DeployedError: An EdgeFace of unknown architecture.
+    """
+    original = EdgeFaceEmbedding(edgeface)
+    small = original
+    if finetuned is not None or adapter is not None:
+        small = EdgeFaceEmbedding(finetuned or edgeface, adapter=adapter)
+    if original.network is None or small.network is None:
+        raise DeployedError(f"{edgeface}: a black box ({original.kind}) cannot be deployed; give a state_dict file")
+    hashes = {"edgeface": original.sha256, "edgeface_small": small.sha256}
+    if adapter is not None:
+        hashes["adapter"] = sha256_of(adapter)
+    network = load_dsr(dsr) if use_dsr else None
+    if network is not None:
+        weights = (value.numpy().tobytes() for value in network.state_dict().values())
+        hashes["dsr"] = hashlib.sha256(b"".join(weights)).hexdigest()
+    return DeployedNetworks(network, small.network.eval(), original.network.eval(), hashes)
+
+
+def model_hash(hashes: dict[str, str], precision: str) -> str:
+    """Return the hash of a recogniser; the same networks have the same in torch and in an fp32 export."""
+    identity = json.dumps({**hashes, "precision": precision}, sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()

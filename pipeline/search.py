@@ -1,0 +1,54 @@
+"""The most alike template among many.
+
+Up to 20,000 templates all are compared. Beyond, the signs of the 512 values (64 bytes a template) choose a shortlist
+by Hamming distance, and only that is compared exactly (Charikar, "Similarity Estimation Techniques from Rounding
+Algorithms", STOC 2002): the scores that are shown are always exact, a match above any usable threshold is on the list.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+EXHAUSTIVE = 20_000
+SHORTLIST = 2048
+
+
+class TemplateIndex:
+    """Templates, ready to be searched.
+
+    Args:
+        templates: (N, 512) of unit length.
+        exhaustive: Up to how many templates all are compared.
+    """
+
+    def __init__(self, templates: Floats, exhaustive: int = EXHAUSTIVE) -> None:
+        self.templates = templates
+        self._signs = _signs(templates) if len(templates) > exhaustive else None
+
+    def best(self, embedding: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
+        """Return the rows of the most alike templates and their cosine similarities, the best first.
+
+        Args:
+            embedding: (512,) of unit length.
+            count: How many; fewer if there are fewer templates.
+        """
+        rows = np.arange(len(self.templates)) if self._signs is None else self._shortlist(embedding)
+        scores = self.templates[rows] @ embedding if self._signs is not None else self.templates @ embedding
+        order = np.argsort(-scores, kind="stable")[:count]
+        return rows[order], scores[order]
+
+    def _shortlist(self, embedding: Floats) -> NDArray[np.int64]:
+        if self._signs is None:
+            return np.arange(len(self.templates))
+        wanted = _signs(embedding[None])
+        distance = np.zeros(len(self.templates), np.uint16)
+        for word, bits in zip(self._signs, wanted[:, 0], strict=True):
+            distance += np.bitwise_count(word ^ bits)
+        kept: NDArray[np.int64] = np.argpartition(distance, SHORTLIST)[:SHORTLIST]
+        return kept
+
+
+def _signs(values: Floats) -> NDArray[np.uint64]:
+    """Pack the signs of (N, 512) values into (8, N) words."""
+    return np.ascontiguousarray(np.packbits(values > 0, axis=1).view(np.uint64).T)

@@ -1,0 +1,40 @@
+"""The recogniser in torch, behind the interface of `backends`."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import UserError
+from pipeline.deployed import load_deployed, model_hash
+
+
+class ThresholdMissingError(UserError):
+    """Networks in torch carry no measured threshold."""
+
+
+class TorchBackend:
+    """Networks loaded one by one; see `backends.Backend`."""
+
+    def __init__(self, edgeface: str, dsr: Path | None, adapter: Path | None) -> None:
+        self._networks = load_deployed(edgeface, dsr, True, None, adapter)
+        self.model = model_hash(self._networks.hashes, "fp32")
+
+    @property
+    def threshold(self) -> float:
+        """Not known.
+
+        Raises:
+            ThresholdMissingError: Always; an export measures one.
+        """
+        raise ThresholdMissingError(
+            "networks in torch carry no threshold; give --threshold, or use an exported --model"
+        )
+
+    def embed(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 3, h, w) RGB in [0, 1] -> (B, 512) of unit length."""
+        return self._networks.embed(faces)
+
+    def restore(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 3, h, w) RGB in [0, 1] -> (B, 3, 112, 112), what EdgeFace sees."""
+        return self._networks.restore(faces)
