@@ -1,0 +1,68 @@
+"""Whose faces are these: photographs in, names or "unknown" out."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.cli import command
+from pipeline.answers import Identifier
+from pipeline.backends import RecogniserOptions, open_backend
+from pipeline.gallery_store import Gallery
+from pipeline.passphrase import read_passphrase
+from pipeline.photographs import FaceReader, each, photograph_files
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentifyConfig(RecogniserOptions):
+    """Search the faces of photographs in a gallery."""
+
+    gallery: Annotated[Path, typer.Argument(help="Gallery file, made by enroll.")]
+    photos: Annotated[Path, typer.Argument(help="A photograph, an aligned crop, or a folder of them.")]
+    min_size: Annotated[int, typer.Option(min=12, help="Smallest face to look for, in pixels.")] = 20
+    at_size: Annotated[
+        int | None, typer.Option(min=6, max=112, help="Shrink faces to this size first, to see how far it carries.")
+    ] = None
+    threshold: Annotated[
+        float | None, typer.Option(min=-1, max=1, help="Lowest score that names a person; else the gallery's.")
+    ] = None
+    passphrase_file: Annotated[Path | None, typer.Option(help="For encrypted templates; its first line.")] = None
+    json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object a face.")] = False
+
+
+def identify(config: IdentifyConfig) -> int:
+    """Answer for each face of each photograph; 1 if some photographs failed."""
+    files = photograph_files(config.photos)
+    recogniser = open_backend(config)
+    with Gallery.open(config.gallery, recogniser.model, read_passphrase(config.passphrase_file)) as gallery:
+        people, templates = gallery.templates()
+        threshold = gallery.threshold if config.threshold is None else config.threshold
+    identifier = Identifier(people, templates, threshold)
+    reader = FaceReader(config.min_size, config.threads)
+    named = unknown = 0
+
+    def identify_one(path: Path) -> None:
+        nonlocal named, unknown
+        faces = reader.read(path)
+        for number, face in enumerate(faces, 1):
+            answer = identifier.answer(recogniser.embed(face.tensor(config.at_size))[0])
+            named, unknown = named + (answer.person is not None), unknown + (answer.person is None)
+            record = {"photograph": str(path), "face": number, **answer.as_dict(), **face.place()}
+            where = f", face {number} of {len(faces)}" if len(faces) > 1 else ""
+            _tell(record, f"{path}{where} ({face.size_px} px): {answer.words()}", config.json_lines)
+
+    failures = each(files, identify_one, lambda line: _tell({"error": line}, line, config.json_lines))
+    if not config.json_lines:
+        print(f"{len(files)} photographs: {named} faces named, {unknown} unknown, {len(failures)} photographs failed")
+    return 1 if failures else 0
+
+
+def _tell(record: dict[str, Any], words: str, as_json: bool) -> None:
+    print(json.dumps(record, ensure_ascii=False) if as_json else words, flush=True)
+
+
+main = command(IdentifyConfig, identify, example="python -m pipeline identify people.gallery photo.jpg")
+if __name__ == "__main__":
+    main()
