@@ -19,7 +19,7 @@ from pipeline.freezing import Frozen
 from pipeline.measures import Json
 from pipeline.page import write_page
 from pipeline.plots import write_plots
-from pipeline.summary import headline, summary_markdown, table_rows
+from pipeline.summary import headline, lead, main_system, summary_markdown, table_rows
 from pipeline.systems import SYSTEMS, Networks, System
 
 SCHEMA = "dsr-edgeface/evaluation/1"
@@ -79,7 +79,9 @@ def build_report(
         "curves": [{"system": cell.system.key, "size_px": cell.size_px, **cell.counts} for cell in measured],
         "failures": [{"image": name, "reason": reason} for name, reason in sorted(split.failures.items())],
     }
+    report["main_system"] = main_system(report)
     report["headline"] = headline(report)
+    report["lead"] = lead(report)
     return report
 
 

@@ -40,6 +40,21 @@ def headline(report: Json) -> list[str]:
     return lines
 
 
+def lead(report: Json) -> str:
+    """Return the one sentence that a reader should take away."""
+    results = [result for result in report["results"] if result["system"] == report["main_system"]]
+    chosen = next((result for result in results if result["size_px"] == 16), results[len(results) // 2])
+    at_one = next(entry for entry in chosen["verification"]["tar_at_far"] if entry["target_far"] == 1e-2)
+    if at_one["tar"] is None:
+        return "There are too few comparisons to say how often a person is recognised where one stranger in 100 passes."
+    span = at_one.get("interval")
+    between = f" (95 % interval {100 * span[0]:.1f} to {100 * span[1]:.1f})" if span else ""
+    return (
+        f"At {size_name(chosen['size_px'])}, {in_hundred(at_one['tar'])} people are recognised{between} by "
+        f"{chosen['name']} when the threshold lets at most one stranger in 100 pass."
+    )
+
+
 def in_hundred(share: float) -> str:
     """Return a share as a count of 100, with a decimal near the ends."""
     value = 100 * share
