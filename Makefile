@@ -36,7 +36,7 @@ check: install  ## Lint, formatting and types
 	$(BIN)/mypy
 
 test: install  ## Run the tests (under 5 minutes on 2 cores)
-	$(BIN)/pytest -m "not slow and not gpu"
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow and not gpu"
 
 bench: install  ## Print speed ratios against the usual ways
 	$(BIN)/python -m benchmarks

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
 import typer
@@ -45,11 +45,11 @@ from engine.options import (
 )
 from engine.rundir import open_run
 from engine.runlog import RunLog, progress_bar
-from engine.runtime import make_accelerator, pick_device, seed_everything
+from engine.runtime import make_accelerator, mean_over_processes, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.targets import HrTargets
-from pipeline.validation import VerificationSet, mean_over_sizes
+from pipeline.validation import VerificationSet, ranking, table_line
 
 CHECKPOINT = "dsr-training"
 
@@ -216,7 +216,7 @@ class _Run:
                 norm = training.update(terms["loss"])
             except NonFiniteLossError as error:
                 raise self._stopped(error, batch) from None
-        return {**{name: float(value) for name, value in terms.items()}, "gradient": norm}
+        return {**{name: value.item() for name, value in terms.items()}, "gradient": norm}
 
     def _stopped(self, error: NonFiniteLossError, batch: Batch) -> TrainingStoppedError:
         path = self.folder / "nonfinite_batch.pth"
@@ -228,7 +228,7 @@ class _Run:
 
     def end_epoch(self, epoch: int, validation: VerificationSet) -> None:
         """Log the epoch's means, validate the moving average, keep the best, save."""
-        means = {name: value / len(self.batches) for name, value in self.sums.items()}
+        means = mean_over_processes(self.accelerator, self.sums, len(self.batches))
         self.sums = {}
         self.log.write("train", self.batches_done, {"epoch": epoch + 1, "rate": self.training.rate, **means})
         last = epoch + 1 == self.config.epochs
@@ -244,8 +244,9 @@ class _Run:
         restored = validation.measure(model)
         control = validation.bicubic
         self.log.write("validation", self.batches_done, {"epoch": epoch + 1, "dsr": restored, "bicubic": control})
-        score = mean_over_sizes(restored, "tar@far=1e-2")
-        self.accelerator.print(_summary(epoch + 1, restored, control))
+        score = ranking(restored)
+        self.accelerator.print(f"epoch {epoch + 1}, TAR at FAR 1 % by size, bicubic  {table_line(control)}")
+        self.accelerator.print(f"epoch {epoch + 1}, TAR at FAR 1 % by size, DSR      {table_line(restored)}")
         grid = sample_grid(model, validation.samples)
         self.log.image("samples", self.batches_done, grid.tensor)
         grid.save(self.folder / "samples" / f"epoch_{epoch + 1:04d}.png")
@@ -259,13 +260,8 @@ class _Run:
         """Say where the result is."""
         self.log.close()
         self.accelerator.print(
-            f"best super-resolver: {self.folder / 'best.pth'} (mean TAR at FAR 1 %: {self.best:.4f})"
+            f"best super-resolver: {self.folder / 'best.pth'} (mean TAR over sizes: {self.best:.4f})"
         )
-
-
-def _summary(epoch: int, restored: dict[str, Any], control: dict[str, Any]) -> str:
-    cells = [f"{size}: {restored[size]['tar@far=1e-2']:.3f} ({control[size]['tar@far=1e-2']:.3f})" for size in restored]
-    return f"epoch {epoch}, TAR at FAR 1 % by size, DSR (bicubic)  " + "  ".join(cells)
 
 
 def _initial(config: TrainConfig) -> DSR:

@@ -82,3 +82,9 @@ def make_accelerator(device: torch.device, precision: str, accumulate: int = 1) 
         gradient_accumulation_steps=accumulate,
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+
+
+def mean_over_processes(accelerator: Accelerator, sums: dict[str, float], count: int) -> dict[str, float]:
+    """Return each sum divided by `count` and averaged over the processes; every process must call it."""
+    values = torch.tensor(list(sums.values()), dtype=torch.float32, device=accelerator.device) / count
+    return dict(zip(sums, accelerator.reduce(values, "mean").tolist(), strict=True))

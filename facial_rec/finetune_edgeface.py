@@ -45,14 +45,14 @@ from engine.options import (
 )
 from engine.rundir import open_run
 from engine.runlog import RunLog, progress_bar
-from engine.runtime import make_accelerator, pick_device, seed_everything
+from engine.runtime import make_accelerator, mean_over_processes, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training
 from facial_rec.chain import Chain, ChainEmbedding
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuned import save_finetuned
 from facial_rec.objectives import contrastive_loss, effective_rank, identity_loss, margin_head, relational_loss
 from facial_rec.tuning import merged_state, prepare_tuning
-from pipeline.validation import SIZES_PX, VerificationSet, mean_over_sizes
+from pipeline.validation import SIZES_PX, VerificationSet, ranking, table_line
 
 CHECKPOINT = "edgeface-finetuning"
 HR_PX = 112
@@ -247,7 +247,7 @@ class _Run:
                 raise FinetuningStoppedError(
                     f"{self.folder}: {error}; last.pth holds earlier weights; lower --rate"
                 ) from None
-        return {**{name: float(value) for name, value in terms.items()}, "gradient": norm}
+        return {**{name: value.item() for name, value in terms.items()}, "gradient": norm}
 
     def _terms(self, batch: Batch, embeddings: Tensor, restored: Tensor, margin: Tensor) -> dict[str, Tensor]:
         config = self.config
@@ -274,7 +274,7 @@ class _Run:
 
     def end_epoch(self, epoch: int, validation: VerificationSet) -> None:
         """Log the epoch's means, validate the moving average, hold the gates, save."""
-        means = {name: value / len(self.batches) for name, value in self.sums.items()}
+        means = mean_over_processes(self.accelerator, self.sums, len(self.batches))
         self.sums = {}
         self.log.write("train", self.batches_done, {"epoch": epoch + 1, "rate": self.training.rate, **means})
         last = epoch + 1 == self.config.epochs
@@ -331,7 +331,7 @@ class _Run:
                 )
 
     def _keep_if_best(self, epoch: int, measured: dict[str, Any]) -> None:
-        score = mean_over_sizes(measured.get("dsr", measured["bicubic"]), "tar@far=1e-3")
+        score = ranking(measured.get("dsr", measured["bicubic"]))
         if score <= self.best:
             return
         self.best = score
@@ -356,8 +356,9 @@ def _unchanged(canvas: Tensor) -> Tensor:
 
 def _summary(title: str, measured: dict[str, Any]) -> str:
     shown = measured.get("dsr", measured["bicubic"])
-    cells = "  ".join(f"{size}: {shown[size]['tar@far=1e-2']:.3f}" for size in shown)
-    return f"{title}, TAR at FAR 1 % by size  {cells}  HR accuracy {measured['hr']['accuracy']:.4f}"
+    return (
+        f"{title}, TAR at FAR 1 % by size  {table_line(shown)}  accuracy at full size {measured['hr']['accuracy']:.4f}"
+    )
 
 
 main = command(

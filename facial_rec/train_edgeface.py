@@ -112,10 +112,10 @@ def _loop(
             except NonFiniteLossError as error:
                 raise UserError(f"{folder}: {error}; lower --rate") from None
             bar.update()
-            bar.set_postfix_str(f"loss {float(loss):.2f}")
+            bar.set_postfix_str(f"loss {loss.item():.2f}")
             if accelerator.is_main_process and (training.step % config.save_every == 0 or stop.requested):
                 save_checkpoint(last, {"format": CHECKPOINT, **training.state_dict()})
-                log.write("train", training.step, {"loss": float(loss), "rate": training.rate})
+                log.write("train", training.step, {"loss": loss.item(), "rate": training.rate})
     if training.step < total:
         raise KeyboardInterrupt
     if accelerator.is_main_process:

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
+
+from dataset.store import FaceStore
+from dataset.synthetic import synthetic_faces
+from facial_rec.edgeface import build
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -14,6 +19,12 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(autouse=True)
+def fresh_accelerate_state() -> None:
+    """Each training in this process may choose its own precision."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Real weights and faces, where they stand beside the checkout."""
@@ -21,6 +32,29 @@ def shared() -> Path:
     if not (folder / "weights" / "edgeface_xxs_q.pt").is_file():
         pytest.skip("needs the real EdgeFace weights and LFW faces in ../shared, which are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def dataset_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared data set of synthetic faces: 6 people to train, 4 to validate, 4 photographs each."""
+    root = tmp_path_factory.mktemp("dataset")
+    for split, first, count in (("train", 0, 6), ("val", 100, 4)):
+        people = torch.arange(first, first + count).repeat_interleave(4)
+        faces = synthetic_faces(people, torch.arange(4).repeat(count), seed=0)
+        pixels = (faces * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        names = [f"person_{int(person)}" for person in people]
+        images = [f"{name}/{row % 4}.png" for row, name in enumerate(names)]
+        FaceStore.build(root / f"{split}_processed", iter(pixels), images, names)
+    return root
+
+
+@pytest.fixture(scope="session")
+def edgeface_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An EdgeFace-XXS with random weights, as a state_dict file."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "edgeface_xxs.pt"
+    torch.save(build("edgeface_xxs").state_dict(), path)
+    return path
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,18 +2,11 @@ import copy
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from torch import nn
 
 from engine.checkpoint import CheckpointError
 from engine.runtime import DeviceError, make_accelerator, pick_device
 from engine.training import NonFiniteLossError, Optimisation, Training
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerate_state() -> None:
-    AcceleratorState._reset_state(reset_partial_state=True)
-
 
 SETTINGS = Optimisation(steps=20, rate=0.05, warmup_steps=3, weight_decay=0.01, clip_norm=1.0, ema_decay=0.9)
 

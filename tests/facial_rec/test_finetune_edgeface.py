@@ -1,0 +1,103 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from dsr.network import DSR
+from dsr.weights import load_dsr, save_dsr
+from engine.checkpoint import load_checkpoint
+from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.finetune_edgeface import main
+
+
+@pytest.fixture(scope="module")
+def dsr_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    model = DSR("small")
+    torch.nn.init.normal_(model.tail.weight, std=0.01)
+    path = tmp_path_factory.mktemp("dsr") / "best.pth"
+    save_dsr(path, model, {})
+    return path
+
+
+@pytest.fixture
+def given(dataset_root: Path, edgeface_file: Path, dsr_file: Path, tmp_path: Path) -> list[str]:
+    plain = (
+        "--device cpu --precision fp32 --batch 8 --epochs 2 --save-every 1 --warmup 2 --rate 1e-5 --max-impostor-mean 1"
+    )
+    places = ["--dataset", str(dataset_root), "--edgeface", str(edgeface_file), "--out", str(tmp_path / "run")]
+    return [*plain.split(), *places, "--dsr", str(dsr_file), "--max-hr-drop", "100", "--max-impostor-mean", "1"]
+
+
+def call(given: list[str], *more: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([*given, *more])
+    return ended.value.code
+
+
+def test_the_result_is_a_checkpoint_that_every_command_takes(
+    given: list[str], tmp_path: Path, edgeface_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert call(given) == 0
+    events = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["before", "train", "validation", "train", "validation"]
+    assert {"dsr", "bicubic", "hr", "effective_rank"} <= events[-1].keys()
+    caplog.set_level("INFO")
+    tuned = EdgeFaceEmbedding(tmp_path / "run" / "edgeface_finetuned.pth")
+    assert "Loaded fine-tuned backbone weights" in caplog.text
+    original, faces = EdgeFaceEmbedding(edgeface_file), torch.rand(2, 3, 112, 112)
+    assert tuned.arch == "edgeface_xxs" and not torch.equal(tuned(faces), original(faces))
+
+
+def test_a_killed_run_resumes_to_the_same_weights(given: list[str], tmp_path: Path, root: Path) -> None:
+    assert call(given) == 0
+    killed = [*given, "--out", str(tmp_path / "killed")]
+    command = [sys.executable, "-m", "facial_rec.finetune_edgeface", *killed]
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "killed" / "last.pth").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert call(killed) == 0
+    one, two = (load_checkpoint(tmp_path / run / "last.pth", "edgeface-finetuning") for run in ("run", "killed"))
+    assert [name for name in one["model"] if not torch.equal(one["model"][name], two["model"][name])] == []
+    assert one["best"] == two["best"]
+
+
+def test_joint_training_moves_the_super_resolver_too(given: list[str], tmp_path: Path, dsr_file: Path) -> None:
+    assert call(given, "--joint", "--tune", "lowrank", "--epochs", "1", "--contrastive", "0.1", "--rate", "1e-3") == 0
+    before, after = load_dsr(dsr_file), load_dsr(tmp_path / "run" / "dsr_joint.pth")
+    assert not torch.equal(before.tail.weight, after.tail.weight)
+
+
+def test_a_frozen_super_resolver_is_left_alone_and_bicubic_needs_none(given: list[str], tmp_path: Path) -> None:
+    assert call(given, "--dsr", "none", "--epochs", "1") == 0
+    state = load_checkpoint(tmp_path / "run" / "last.pth", "edgeface-finetuning")["model"]
+    assert not any(name.startswith("dsr.") for name in state)
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        (["--max-impostor-mean", "-1"], "mean impostor similarity"),
+        (["--min-rank-share", "1", "--rate", "0.05", "--distill", "0", "--relational", "0"], "effective rank"),
+        (["--max-hr-drop", "0", "--rate", "0.5", "--distill", "0", "--min-rank-share", "0"], "accuracy lost"),
+    ],
+)
+def test_a_collapse_stops_the_run_with_exit_code_3_and_says_why(
+    more: list[str], word: str, given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(given, *more) == 3
+    assert word in capsys.readouterr().err
+
+
+def test_joint_without_a_super_resolver_is_refused(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(given, "--dsr", "none", "--joint") == 2
+    assert "--joint" in capsys.readouterr().err
