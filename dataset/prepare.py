@@ -1,0 +1,231 @@
+"""Align photographs, split them by person, make low-resolution copies and pack them."""
+
+import csv
+import io
+import json
+from collections import Counter
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from tqdm import tqdm
+
+from dataset.align import AlignError
+from dataset.assembly import SplitWriter, is_prepared, parse_sizes, publish, staging
+from dataset.images import ImageError
+from dataset.intake import FindLandmarks, Photo, digests, gather, listed_landmarks, read_face
+from dataset.layout import INDEX, PAIRS, SPLITS, Face, split_folder
+from dataset.pairs import Pair, read_pairs, write_pairs
+from dataset.selection import Problem, choose_people, duplicates, excluded, without
+from dataset.splits import FEWEST_PEOPLE, assign, parse_shares
+from engine.cli import command
+from engine.errors import UserError
+from engine.files import sha256_of, write_text
+from engine.runlog import progress_bar
+
+PROBLEMS = "problems.csv"
+
+
+class PrepareError(UserError):
+    """Photographs that no data set can be made of."""
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """Align photographs, split them by person into train, val and test, and pack them.
+
+    PHOTOS is a folder of people's folders, a folder of files (with --identity-pattern), or an index CSV (image,person
+    and further columns). Faces of 112x112 pixels are taken as they are; photographs need --landmarks. What could not
+    be used is listed in problems.csv. A split that --val-people, --test-people, --val-folds or --test-folds fills
+    holds those people alone; the others are shared out by --split.
+    """
+
+    photos: Annotated[Path, typer.Argument(help="Folder of people's folders, folder of images, or index CSV.")]
+    out: Annotated[Path, typer.Option(help="Folder that receives the splits.")] = Path("dataset")
+    split: Annotated[
+        str, typer.Option(help="Shares of train, val and test; a split of share 0 is left out unless filled by name.")
+    ] = "80,10,10"
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0
+    identity_pattern: Annotated[
+        str | None,
+        typer.Option(help=r"Regular expression whose first group is the person in a file's name: '(.+)_\d+'."),
+    ] = None
+    landmarks: Annotated[
+        Path | None, typer.Option(help="CSV: image, left_eye_x, left_eye_y, right_eye_x ... mouth_right_y, in pixels.")
+    ] = None
+    pairs: Annotated[Path | None, typer.Option(help="LFW pair list; each split keeps the pairs of its people.")] = None
+    val_folds: Annotated[str, typer.Option(help="Folds of --pairs whose people are val, e.g. 8 or 7,8.")] = ""
+    test_folds: Annotated[str, typer.Option(help="Folds of --pairs whose people are test.")] = ""
+    val_people: Annotated[Path | None, typer.Option(help="Text file: people of val, one a line.")] = None
+    test_people: Annotated[Path | None, typer.Option(help="Text file: people of test, one a line.")] = None
+    exclude: Annotated[
+        Path | None, typer.Option(help="Text file: people or images (paths below PHOTOS) to leave out, one a line.")
+    ] = None
+    vlr_sizes: Annotated[str, typer.Option(help="Sizes in pixels of the low-resolution copies, or none.")] = (
+        "8,12,16,24,32"
+    )
+    overwrite: Annotated[bool, typer.Option(help="Replace splits that are already there.")] = False
+
+
+def prepare(config: PrepareConfig) -> None:
+    """Write the data set that `config` describes."""
+    plan = _plan(config)
+    if is_prepared(config.out, plan.made_of, config.overwrite):
+        print(f"{config.out}: already prepared from these photographs with these settings")
+        return
+    with staging(config.out) as folder:
+        written = _write_splits(folder, plan)
+        _check_people(written, plan)
+        counts = {split: _count(photos, plan) for split, photos in written.items()}
+        for split, photos in written.items():
+            counts[split]["pairs"] = _write_pairs(split_folder(folder, split), photos, plan.pairs)
+        write_text(folder / PROBLEMS, _as_csv(plan.problems))
+        publish(folder, config.out, plan.made_of, {"splits": counts, "problems": _kinds(plan.problems)}, [PROBLEMS])
+    _report(config, counts, plan)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """All that is decided before the first image is decoded."""
+
+    root: Path
+    photos: list[Photo]
+    split_of: dict[str, str]
+    pairs: list[Pair]
+    find_landmarks: FindLandmarks
+    sizes_px: list[int]
+    problems: list[Problem]
+    """Grows by what cannot be read."""
+    made_of: dict[str, Any]
+
+
+def _plan(config: PrepareConfig) -> _Plan:
+    shares, sizes_px = parse_shares(config.split), parse_sizes(config.vlr_sizes)
+    find_landmarks = listed_landmarks(config.landmarks)
+    root, photos, rule = gather(config.photos, config.identity_pattern)
+    people = {photo.person for photo in photos}
+    print(f"{len(photos)} images of {len(people)} people; whose an image is: {rule}")
+    pairs = read_pairs(config.pairs) if config.pairs else []
+    folds = {"val": config.val_folds, "test": config.test_folds}
+    chosen = choose_people(pairs, folds, {"val": config.val_people, "test": config.test_people}, people)
+    problems = excluded(photos, config.exclude)
+    photos = without(photos, problems)
+    hashes = digests(root, photos)
+    split_of = assign(Counter(photo.person for photo in photos), shares, chosen, config.seed)
+    copies = duplicates(photos, hashes, split_of, pairs)
+    made_of = _made_of(config, shares, sizes_px, hashes)
+    kept = without(photos, copies)
+    return _Plan(root, kept, split_of, pairs, find_landmarks, sizes_px, problems + copies, made_of)
+
+
+def _made_of(
+    config: PrepareConfig, shares: dict[str, float], sizes_px: list[int], hashes: dict[str, str]
+) -> dict[str, Any]:
+    """Return all that the result depends on; files by their content."""
+    index = config.photos if config.photos.is_file() else config.photos / INDEX
+    files = {
+        "index": index if index.is_file() else None,
+        "landmarks": config.landmarks,
+        "pairs": config.pairs,
+        "val_people": config.val_people,
+        "test_people": config.test_people,
+        "exclude": config.exclude,
+    }
+    return {
+        "photos": sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest(),
+        "split": shares,
+        "seed": config.seed,
+        "identity_pattern": config.identity_pattern,
+        "val_folds": config.val_folds,
+        "test_folds": config.test_folds,
+        "vlr_sizes": sizes_px,
+        **{name: sha256_of(path) if path else None for name, path in files.items()},
+    }
+
+
+def _write_splits(folder: Path, plan: _Plan) -> dict[str, list[Photo]]:
+    """Write every split that somebody is in; return what could be used."""
+    written = {}
+    attributes = list(plan.photos[0].attributes) if plan.photos else []
+    with progress_bar(len(plan.photos), 0, "image", "preparing") as bar:
+        for split in SPLITS:
+            photos = [photo for photo in plan.photos if plan.split_of[photo.person] == split]
+            if photos:
+                with SplitWriter(split_folder(folder, split), plan.sizes_px, attributes) as writer:
+                    written[split] = [photo for photo in photos if _write_face(writer, photo, plan, bar)]
+    return written
+
+
+def _write_face(writer: SplitWriter, photo: Photo, plan: _Plan, bar: "tqdm[Any]") -> bool:
+    bar.update()
+    try:
+        face = read_face(plan.root, photo, plan.find_landmarks)
+    except (ImageError, AlignError) as error:
+        plan.problems.append(Problem(photo.source, photo.person, "unusable", str(error)))
+        return False
+    writer.add(face, photo.image, photo.person, photo.source, photo.attributes)
+    return True
+
+
+def _check_people(written: dict[str, list[Photo]], plan: _Plan) -> None:
+    """Refuse splits in which nobody can be told from anybody."""
+    for split, photos in written.items():
+        people = len({photo.person for photo in photos})
+        if people < FEWEST_PEOPLE:
+            unusable = [problem for problem in plan.problems if problem.problem == "unusable"]
+            first = f"; {len(unusable)} images could not be used, the first: {unusable[0].detail}" if unusable else ""
+            raise PrepareError(f"{plan.root}: {people} people with usable images in {split}, two are needed{first}")
+
+
+def _write_pairs(folder: Path, photos: list[Photo], pairs: list[Pair]) -> int:
+    """Keep the pairs of which both images are in the split."""
+    keys = {Face(photo.image, photo.person).key for photo in photos}
+    kept = [pair for pair in pairs if keys.issuperset(pair.keys)]
+    if kept:
+        write_pairs(folder / PAIRS, kept)
+    return len(kept)
+
+
+def _count(photos: list[Photo], plan: _Plan) -> dict[str, int]:
+    images = Counter(photo.person for photo in photos)
+    return {"people": len(images), "images": len(photos), "people_with_one_image": list(images.values()).count(1)}
+
+
+def _kinds(problems: list[Problem]) -> dict[str, int]:
+    return dict(Counter(problem.problem for problem in problems))
+
+
+def _as_csv(problems: list[Problem]) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["image", "person", "problem", "detail"])
+    rows.writerows([problem.image, problem.person, problem.problem, problem.detail] for problem in problems)
+    return text.getvalue()
+
+
+def _report(config: PrepareConfig, counts: dict[str, dict[str, int]], plan: _Plan) -> None:
+    for split in SPLITS:
+        if split not in counts:
+            print(f"{split}: none, its share is 0 and nobody was chosen for it")
+            continue
+        count = counts[split]
+        pairs = f", {count['pairs']} pairs" if config.pairs else ""
+        print(
+            f"{split_folder(config.out, split)}: {count['people']} people ({count['people_with_one_image']} with one "
+            f"image), {count['images']} images{pairs}"
+        )
+    if config.pairs:
+        lost = len(plan.pairs) - sum(count["pairs"] for count in counts.values())
+        if lost:
+            print(f"{lost} of {len(plan.pairs)} pairs are in no split: an image is missing, or its people are apart")
+    if plan.problems:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in _kinds(plan.problems).items())
+        print(f"images left out: {kinds}; listed in {config.out / PROBLEMS}")
+
+
+main = command(PrepareConfig, prepare, example="python -m dataset prepare PHOTOS --out dataset")
+
+if __name__ == "__main__":
+    main()
