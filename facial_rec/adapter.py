@@ -65,14 +65,9 @@ def write_adapter(
         tuned = tuned_state[name].detach().cpu()
         if not torch.equal(base, tuned):
             tensors |= _difference(name, base.float(), tuned.float())
+        _check_size(path, tensors)
     if not tensors:
         raise AdapterError(f"{path}: the tuned network equals its base, so there is nothing to write")
-    size = sum(tensor.nbytes for tensor in tensors.values())
-    if size > LARGEST_ADAPTER_BYTES:
-        raise AdapterError(
-            f"{path}: {size} bytes of changed tensors, over the {LARGEST_ADAPTER_BYTES} an adapter may hold; "
-            "tune fewer layers or at a lower rank, or keep the fine-tuned checkpoint"
-        )
     stated = dict(metadata) | {
         "format": _FORMAT,
         "version": _VERSION,
@@ -159,6 +154,14 @@ def _with_product(adapter: Adapter, weight: Tensor, key: str) -> Tensor:
     ):
         raise AdapterError(f"{adapter.source}: the factors of {key} do not fit its shape; make it again")
     return weight + (up @ down).reshape(weight.shape)
+
+
+def _check_size(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    if sum(tensor.nbytes for tensor in tensors.values()) > LARGEST_ADAPTER_BYTES:
+        raise AdapterError(
+            f"{path}: the changed tensors take over {LARGEST_ADAPTER_BYTES} bytes, the most an adapter may hold; "
+            "tune fewer layers or at a lower rank, or keep the fine-tuned checkpoint"
+        )
 
 
 def _check_same_tensors(path: Path, base: Mapping[str, Tensor], tuned: Mapping[str, Tensor]) -> None:

@@ -15,7 +15,7 @@ from facial_rec.containers import Container, identify
 from facial_rec.edgeface import INPUT_SIZE_PX, stage_outputs, stages
 from facial_rec.faces import check_faces
 from facial_rec.programs import Program, open_program
-from facial_rec.refusals import MismatchError, OtherNetworkError, WeightsError
+from facial_rec.refusals import MismatchError, NotWeightsError, OtherNetworkError, WeightsError
 from facial_rec.selftest import agreement, check_sees
 from facial_rec.weights import Weights, find_weights, load_network, read_weights, weights_of
 
@@ -166,7 +166,7 @@ class EdgeFaceEmbedding(nn.Module):
         announce(f"Successfully loaded as {name}")
         try:
             weights = weights_of(program, arch)
-        except (MismatchError, OtherNetworkError) as error:
+        except (MismatchError, NotWeightsError, OtherNetworkError) as error:
             if arch is not None:
                 raise
             self._take_black_box(program, f"its network is not known ({error})")

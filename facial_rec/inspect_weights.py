@@ -13,7 +13,7 @@ from facial_rec.containers import Container, identify
 from facial_rec.contents import contents_sha256
 from facial_rec.edgeface import architecture_named
 from facial_rec.programs import open_program
-from facial_rec.refusals import MismatchError, OtherNetworkError
+from facial_rec.refusals import MismatchError, NotWeightsError, OtherNetworkError
 from facial_rec.weights import Weights, find_weights, read_weights
 
 
@@ -49,7 +49,7 @@ def describe(path: Path, arch: str | None = None) -> dict[str, Any]:
     """
     try:
         return _facts(read_weights(path, arch))
-    except (MismatchError, OtherNetworkError) as error:
+    except (MismatchError, NotWeightsError, OtherNetworkError) as error:
         container = identify(path)
         if arch is not None or container not in (Container.TORCHSCRIPT, Container.EXPORTED):
             raise

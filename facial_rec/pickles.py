@@ -31,6 +31,9 @@ class _Inert:
     def __init__(self, *arguments: Any):
         pass
 
+    def __call__(self, *arguments: Any) -> Any:
+        return self
+
     def __setstate__(self, state: Any) -> None:
         pass
 
