@@ -192,7 +192,7 @@ class StoreWriter:
         if error is None:
             names = sorted(set(self._people))
             number = {name: index for index, name in enumerate(names)}
-            index = _index_bytes(np.array([number[name] for name in self._people], np.int64), self._images)
+            index = index_bytes(np.array([number[name] for name in self._people], np.int64), self._images)
             write_bytes(self._path / INDEX, index)
             digests = {FACES: self._digest.hexdigest(), INDEX: hashlib.sha256(index).hexdigest()}
             write_header(self._path, len(self._images), names, digests)
@@ -211,7 +211,8 @@ def write_header(path: Path, count: int, people: list[str], digests: dict[str, s
     write_json(path / HEADER, {**header, "sha256": _content_hash(people, digests)})
 
 
-def _index_bytes(person: NDArray[np.int64], images: list[str]) -> bytes:
+def index_bytes(person: NDArray[np.int64], images: list[str]) -> bytes:
+    """Return the content of `faces.index`: the (N,) numbers of the people and the N names of the images."""
     encoded = [name.encode("utf-8") for name in images]
     offsets = np.zeros(len(images) + 1, np.int64)
     np.cumsum([len(name) for name in encoded], out=offsets[1:])
