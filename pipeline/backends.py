@@ -77,7 +77,7 @@ def _torch_backend(options: RecogniserOptions) -> Backend:
     try:
         from pipeline.torch_backend import TorchBackend
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name not in ("torch", "pipeline.torch_backend"):  # the small distribution holds neither
             raise
         raise BackendError("--backend torch: torch is not installed here; use --backend onnx") from None
     return TorchBackend(options.edgeface, options.dsr, options.adapter)
