@@ -12,7 +12,7 @@ from engine.runtime import pick_device
 from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.embedding_cache import EmbeddingCache
 from pipeline.evaluation import Plan, cells_of, differences, embed_cells, evaluate
-from pipeline.evaluation_faces import NATIVE_PX, EvaluationDataError, Split, open_split
+from pipeline.evaluation_faces import EvaluationDataError, Split, open_split, parse_sizes
 from pipeline.freezing import Frozen, freeze_thresholds
 from pipeline.protocols import PairList, SearchPlan, default_search_plan, read_image_list, read_pair_list
 from pipeline.report import build_report, print_table, write_report
@@ -66,6 +66,7 @@ class EvaluateConfig:
         "runs/embeddings"
     )
     keep: Annotated[bool, typer.Option(help="Keep embeddings in --cache.")] = True
+    plots: Annotated[bool, typer.Option(help="Draw ROC, DET and histograms as PNG and SVG.")] = True
     faces: Annotated[bool, typer.Option(help="Show the worst errors as pictures in the page.")] = True
 
 
@@ -93,24 +94,9 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     report = build_report(
         split, networks, systems, measured, differences(measured), plan, frozen, config_as_dict(config), sys.argv
     )
-    write_report(config.out, report, measured, split, config.faces)
+    write_report(config.out, report, measured, split, config.faces, config.plots)
     print_table(report)
     print(f"report: {config.out / 'report.html'}")
-
-
-def parse_sizes(text: str, split: Split) -> tuple[int, ...]:
-    """Read `--sizes`, and take photographs of any low resolution along where the split has them.
-
-    Raises:
-        EvaluationDataError: Not numbers from 6 to 64.
-    """
-    try:
-        sizes = {int(size) for size in text.split(",") if size.strip()}
-    except ValueError:
-        sizes = set()
-    if not sizes or min(sizes) < 6 or max(sizes) > 64:
-        raise EvaluationDataError(f"--sizes {text}: give whole numbers from 6 to 64 joined by commas, such as 8,16,32")
-    return tuple(sorted(sizes | ({NATIVE_PX} if NATIVE_PX in split.vlr_files else set())))
 
 
 def _pairs(config: EvaluateConfig, split: Split) -> PairList | None:

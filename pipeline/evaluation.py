@@ -24,6 +24,7 @@ from pipeline.measures import (
     verification_figures,
 )
 from pipeline.protocols import PairList, SearchPlan
+from pipeline.summary import value_of
 from pipeline.systems import Embedder, System
 from pipeline.verification import sort_both
 
@@ -155,25 +156,15 @@ def _differences_of(cell: Measured, reference: Measured) -> list[Json]:
         {**head, "figure": name, **result}
         for name, values in cell.replicates.items()
         if (
-            result := paired_difference(_value(cell, name), _value(reference, name), values, reference.replicates[name])
+            result := paired_difference(
+                value_of(cell.figures, name), value_of(reference.figures, name), values, reference.replicates[name]
+            )
         )
     ]
     if cell.folds is not None and reference.folds is not None:
         test = mcnemar(cell.folds.correct, reference.folds.correct)
         found.append({**head, "figure": "pairs accuracy", "difference": cell.folds.mean - reference.folds.mean, **test})
     return found
-
-
-def _value(cell: Measured, name: str) -> float | None:
-    verification = cell.figures["verification"]
-    if name == "eer":
-        return float(verification["eer"]["value"])
-    if name == "rank1":
-        return float(cell.figures["identification"]["cmc"][0])
-    if name in ("fmr", "fnmr"):
-        return float(verification["at_threshold"][name])
-    tar = next(entry["tar"] for entry in verification["tar_at_far"] if name == f"tar@far={entry['target_far']:g}")
-    return None if tar is None else float(tar)
 
 
 def _add_searches(

@@ -128,6 +128,21 @@ def open_split(root: Path) -> Split:
     return Split(root, keys, person.astype(np.int64), people.tolist(), rule, attributes, sha256, store, files, found)
 
 
+def parse_sizes(text: str, split: Split) -> tuple[int, ...]:
+    """Read `--sizes`, and take photographs of any low resolution along where the split has them.
+
+    Raises:
+        EvaluationDataError: Not numbers from 6 to 64.
+    """
+    try:
+        sizes = {int(size) for size in text.split(",") if size.strip()}
+    except ValueError:
+        sizes = set()
+    if not sizes or min(sizes) < 6 or max(sizes) > 64:
+        raise EvaluationDataError(f"--sizes {text}: give whole numbers from 6 to 64 joined by commas, such as 8,16,32")
+    return tuple(sorted(sizes | ({NATIVE_PX} if NATIVE_PX in split.vlr_files else set())))
+
+
 def stack(faces: Sequence[Picture]) -> Tensor:
     """Return (B, 3, h, w) RGB float in [0, 1] of equally large uint8 faces."""
     return torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).float() / 255

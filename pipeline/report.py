@@ -19,6 +19,7 @@ from pipeline.freezing import Frozen
 from pipeline.measures import Json
 from pipeline.page import write_page
 from pipeline.plots import write_plots
+from pipeline.replicates import write_replicates
 from pipeline.summary import headline, lead, main_system, summary_markdown, table_rows
 from pipeline.systems import SYSTEMS, Networks, System
 
@@ -85,7 +86,7 @@ def build_report(
     return report
 
 
-def write_report(folder: Path, report: Json, measured: list[Measured], split: Split, faces: bool) -> None:
+def write_report(folder: Path, report: Json, measured: list[Measured], split: Split, faces: bool, plots: bool) -> None:
     """Write every file of a report, each whole or not at all; `report.json` last.
 
     Args:
@@ -94,6 +95,7 @@ def write_report(folder: Path, report: Json, measured: list[Measured], split: Sp
         measured: Every cell, for the worst comparisons.
         split: The faces, for their pictures.
         faces: Whether the page shows pictures of faces.
+        plots: Whether the plots are drawn as files too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "summary.md", summary_markdown(report))
@@ -102,7 +104,9 @@ def write_report(folder: Path, report: Json, measured: list[Measured], split: Sp
     write_text(folder / "scores.csv", _as_csv(scores))
     if find_spec("pyarrow") is not None:
         _write_parquet(folder / "scores.parquet", scores)
-    write_plots(folder, report)
+    write_replicates(folder, measured)
+    if plots:
+        write_plots(folder, report)
     write_page(folder / "report.html", report, measured if faces else [], split)
     write_json(folder / "report.json", report)
 

@@ -66,6 +66,19 @@ def one_in(share: float) -> str:
     return f"one comparison in {round(1 / share):,}" if share > 0 else "no comparison"
 
 
+def value_of(result: Json, figure: str) -> float | None:
+    """Return a figure of a result by the name that its replicates have; None where it is not measurable."""
+    verification = result["verification"]
+    if figure == "eer":
+        return float(verification["eer"]["value"])
+    if figure == "rank1":
+        return float(result["identification"]["cmc"][0]) if result["identification"] else None
+    if figure in ("fmr", "fnmr"):
+        return float(verification["at_threshold"][figure])
+    tar = next(entry["tar"] for entry in verification["tar_at_far"] if figure == f"tar@far={entry['target_far']:g}")
+    return None if tar is None else float(tar)
+
+
 def table_rows(report: Json, shown: bool = False) -> list[dict[str, Any]]:
     """Return one flat row a cell: numbers for a file, or text for people."""
     return [_shown(row) if shown else row for row in map(_row, report["results"])]
@@ -132,6 +145,7 @@ def _row(result: Json) -> dict[str, Any]:
     row["rank1"] = search["cmc"][0] if search else None
     row["rank5"] = search["cmc"][min(4, len(search["cmc"]) - 1)] if search else None
     row |= {"pairs_mean": pairs.get("mean"), "pairs_sd": pairs.get("sd"), "pairs_sem": pairs.get("sem")}
+    row["pairs_best"] = pairs["verification"]["best_accuracy"] if "verification" in pairs else None
     return row
 
 
@@ -148,6 +162,8 @@ def _shown(row: dict[str, Any]) -> dict[str, str]:
     text["rank1"] = "-" if row["rank1"] is None else f"{100 * row['rank1']:.1f} %"
     mean, sem = row["pairs_mean"], row["pairs_sem"]
     text["pairs"] = "-" if mean is None else f"{100 * mean:.2f} ± {100 * sem:.2f} %"
+    if mean is None and row["pairs_best"] is not None:
+        text["pairs"] = f"{100 * row['pairs_best']:.2f} % at best"
     return text
 
 

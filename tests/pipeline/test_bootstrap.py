@@ -73,3 +73,11 @@ def test_draws_are_whole_and_repeatable():
     weights = draw_people(50, 10, seed=1)
     assert (weights.sum(1) == 50).all()
     np.testing.assert_array_equal(weights, draw_people(50, 10, seed=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("figure", ["tar", "eer", "fnmr", "fmr"])
+def test_intervals_cover_the_truth_in_93_to_97_percent_of_500_simulations(figure):
+    from benchmarks.coverage import coverage
+
+    assert 0.93 <= coverage(simulations=500, replicates=300)[figure] <= 0.97

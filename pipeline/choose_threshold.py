@@ -1,0 +1,160 @@
+"""Choose a threshold on development people and write it down, to be used unchanged on others."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from engine.cli import command
+from engine.runtime import pick_device
+from pipeline.bootstrap import IdentityBootstrap, draw_people, interval
+from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
+from pipeline.comparisons import PairScores, all_pairs
+from pipeline.embedding_cache import EmbeddingCache
+from pipeline.evaluation import embed_cells
+from pipeline.evaluation_faces import HR_PX, EvaluationDataError, Split, open_split, parse_sizes
+from pipeline.measures import Json
+from pipeline.summary import MAIN_SYSTEMS, in_hundred, one_in, size_name
+from pipeline.systems import Embedder, Networks, System, load_networks
+from pipeline.thresholds import Target, ThresholdError, ThresholdFile, parse_target, threshold_for, write_threshold
+from pipeline.verification import error_rates
+
+
+@dataclass(frozen=True)
+class ChooseConfig:
+    """Choose a threshold on a development split that shares no person with the faces it will be used on.
+
+    Writes a small JSON file: the value, the target, the rates achieved with intervals, and hashes of the networks and
+    the data. `pipeline.evaluate_dataset --threshold @FILE` and identification read it.
+    """
+
+    development: Annotated[Path, typer.Argument(help="A split's folder.")] = Path("dataset/val_processed")
+    target: Annotated[str, typer.Option(help="far=1e-3 (any share of impostors) or eer.")] = "far=1e-3"
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("runs/threshold.json")
+    system: Annotated[
+        str, typer.Option(help="bicubic, dsr, finetuned, dsr+finetuned, hr, ...; auto: the last one that can be built.")
+    ] = "auto"
+    sizes: Annotated[str, typer.Option(help="Input sizes in pixels, joined by commas; pooled.")] = "8,12,16,24,32"
+    per_size: Annotated[bool, typer.Option(help="A threshold for each input size as well.")] = False
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    edgeface: Annotated[str | None, typer.Option(help="Original EdgeFace; none given: that of the last run.")] = None
+    dsr: Annotated[str, typer.Option(help="Super-resolver: a file, auto, default, none.")] = "auto"
+    finetuned: Annotated[str, typer.Option(help="Fine-tuned EdgeFace: a file, auto, none.")] = "auto"
+    adapter: Annotated[Path | None, typer.Option(help="Low-resolution adapter of the original EdgeFace.")] = None
+    flip: Annotated[bool, typer.Option(help="Add the embedding of the mirror image.")] = True
+    bootstrap: Annotated[int, typer.Option(min=0, help="Replicates of the intervals; 0: none.")] = 1000
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the replicates.")] = 0
+    cache: Annotated[Path, typer.Option(help="Folder of the embeddings kept.")] = Path("runs/embeddings")
+
+
+def choose_threshold(config: ChooseConfig) -> None:
+    """Choose as `config` says."""
+    target = parse_target(config.target)
+    if target.kind not in ("eer", "far"):
+        raise ThresholdError(f"--target {config.target}: give far=1e-3 or eer; a number needs no choosing")
+    split, device = open_split(config.development), pick_device(config.device)
+    networks = load_networks(
+        choose_edgeface(config.edgeface),
+        choose_dsr(config.dsr),
+        choose_finetuned(config.finetuned),
+        config.adapter,
+        device,
+    )
+    system = _system(config.system, networks)
+    sizes = (HR_PX,) if system.hr else parse_sizes(config.sizes, split)
+    embedder = Embedder(split, networks, EmbeddingCache(config.cache), config.flip, device)
+    scores = _scores(embedder, system, sizes, split)
+    chosen = _choose(config, target, system, networks, split, scores)
+    write_threshold(config.out, chosen)
+    print(_in_words(config, chosen))
+
+
+def _system(key: str, networks: Networks) -> System:
+    there = {system.key: system for system in networks.systems()}
+    key = next(name for name in MAIN_SYSTEMS if name in there) if key == "auto" else key
+    if key not in there:
+        raise EvaluationDataError(f"--system {key}: not among those that can be built here: {', '.join(there)}")
+    return there[key]
+
+
+def _scores(embedder: Embedder, system: System, sizes: tuple[int, ...], split: Split) -> dict[int, PairScores]:
+    gallery = next(entry for entry in embedder.networks.systems() if entry.key == "hr")
+    low = tuple(size for size in sizes if size != HR_PX)
+    found = embed_cells(embedder, list({system.key: system, "hr": gallery}.values()), low)
+    return {size: all_pairs(found[system.key, size], found["hr", HR_PX], split.person, split.person) for size in sizes}
+
+
+def _choose(
+    config: ChooseConfig,
+    target: Target,
+    system: System,
+    networks: Networks,
+    split: Split,
+    scores: dict[int, PairScores],
+) -> ThresholdFile:
+    genuine = np.concatenate([found.genuine for found in scores.values()])
+    impostor = np.concatenate([found.impostor for found in scores.values()])
+    value = threshold_for(target, genuine, impostor)
+    by_size = (
+        {size: threshold_for(target, found.genuine, found.impostor) for size, found in scores.items()}
+        if config.per_size
+        else {}
+    )
+    achieved = {
+        size_name(size): _achieved(found, by_size.get(size, value), split, config) for size, found in scores.items()
+    }
+    roles = [system.edgeface, "original", *(["dsr"] if system.restored else [])]
+    return ThresholdFile(
+        value,
+        by_size,
+        str(target),
+        system.key,
+        {role: networks.hashes[role] for role in roles},
+        {
+            "root": split.root.as_posix(),
+            "sha256": split.sha256,
+            "people": len(split.people),
+            "images": len(split),
+            "sizes_px": list(scores),
+        },
+        achieved,
+    )
+
+
+def _achieved(found: PairScores, threshold: float, split: Split, config: ChooseConfig) -> Json:
+    rates = error_rates(found.genuine, found.impostor, threshold)
+    achieved: Json = {"threshold": threshold, "fmr": rates.fmr, "fnmr": rates.fnmr}
+    achieved |= {"impostors": rates.impostors, "genuines": rates.genuines}
+    if config.bootstrap:
+        weights = draw_people(len(split.people), config.bootstrap, config.seed)
+        person = split.person
+        replicas = IdentityBootstrap(
+            found.genuine, person[found.genuine_rows[:, 0]], found.impostor, person[found.impostor_rows()], weights
+        )
+        fmr, fnmr = replicas.rates(threshold)
+        achieved |= {"fmr_interval": interval(fmr), "fnmr_interval": interval(fnmr)}
+    return achieved
+
+
+def _in_words(config: ChooseConfig, chosen: ThresholdFile) -> str:
+    lines = [
+        f"{config.out}: {chosen.value:.4f} for {chosen.system} at {chosen.target}, on {chosen.data['people']} people"
+    ]
+    for size, rates in chosen.achieved.items():
+        lines.append(
+            f"  {size}: at {rates['threshold']:.4f}, {in_hundred(1 - rates['fnmr'])} comparisons of a person "
+            f"accepted, {one_in(rates['fmr'])} of two people"
+        )
+    return "\n".join(lines)
+
+
+main = command(
+    ChooseConfig,
+    choose_threshold,
+    example="python -m pipeline choose-threshold dataset/val_processed --target far=1e-3 --out threshold.json",
+)
+
+if __name__ == "__main__":
+    main()

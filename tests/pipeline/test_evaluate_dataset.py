@@ -1,0 +1,157 @@
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dataset.store import FaceStore
+from pipeline.choose_threshold import main as choose_main
+from pipeline.compare import main as compare_main
+from pipeline.evaluate_dataset import main as evaluate_main
+
+NAMES = ["Anna, the first", 'Bo "B" Berg', "Çelik Öz", "dana evans", "Eve", "Finn", "Gil", "Hao", "Ida", "Jo"]
+
+
+def test_a_report_has_every_control_and_every_file(report_folder):
+    report = json.loads((report_folder / "report.json").read_text())
+    rows = {(entry["system"], entry["size_px"]) for entry in report["results"]}
+    low = ["bicubic", "nearest", "bilinear", "dsr", "dsr+finetuned", "finetuned"]
+    assert rows == {(key, size) for key in low for size in (8, 16)} | {("hr", 112), ("hr+finetuned", 112)}
+    expected = {"report.html", "summary.md", "results.csv", "scores.csv", "roc.png", "det.svg", "histograms.png"}
+    assert expected <= {path.name for path in report_folder.iterdir()}
+    assert "original EdgeFace" in report["protocol"]["gallery"]
+    assert {entry["key"] for entry in report["absent"]} == {"dsr+adapted", "adapted", "hr+adapted"}
+
+
+def test_figures_count_every_comparison_once_and_leave_the_same_photograph_out(report_folder):
+    report = json.loads((report_folder / "report.json").read_text())
+    for entry in report["results"]:
+        assert entry["verification"]["genuines"] == 9 * 4 * 3
+        assert entry["verification"]["impostors"] == 37 * 37 - 9 * 16 - 1
+        assert entry["identification"]["mated"] == 27 and entry["identification"]["non_mated"] == 1
+        assert entry["failed"] == 0
+
+
+def test_counts_by_threshold_add_up_to_the_figures_at_the_threshold(report_folder):
+    report = json.loads((report_folder / "report.json").read_text())
+    for entry, curve in zip(report["results"], report["curves"], strict=True):
+        rates = entry["verification"]["at_threshold"]
+        from_right = {}
+        for kind in ("genuine", "impostor"):
+            counts = np.array(curve[kind].split(), int)
+            from_right[kind] = counts[max(0, 350 - curve["first_step"]) :].sum()
+        assert rates["false_matches"] == from_right["impostor"]
+        assert rates["genuines"] - rates["false_non_matches"] == from_right["genuine"]
+
+
+def test_names_with_commas_quotes_spaces_and_accents_survive(report_folder):
+    with (report_folder / "scores.csv").open(encoding="utf-8", newline="") as file:
+        people = {row["probe"].rpartition("/")[0] for row in csv.DictReader(file)}
+    assert people <= set(NAMES) and len(people) > 5
+
+
+def test_a_second_evaluation_embeds_nothing_and_says_the_same(chain, report_folder, monkeypatch, run, arguments):
+    monkeypatch.setattr("pipeline.systems.Embedder._batch", lambda *_: pytest.fail("embedded again"))
+    assert run(evaluate_main, arguments(chain, chain / "again")) == 0
+    first, second = (json.loads((folder / "report.json").read_text()) for folder in (report_folder, chain / "again"))
+    assert first["results"] == second["results"]
+
+
+def test_rows_whose_weights_are_absent_are_left_out_and_named(chain, capsys, run, arguments):
+    out = chain / "few"
+    argv = arguments(chain, out, "--dsr", "none", "--finetuned", "none", "--sizes", "12", "--bootstrap", "0")
+    assert run(evaluate_main, argv) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert [entry["system"] for entry in report["results"]] == ["bicubic", "nearest", "bilinear", "hr"]
+    assert "absent: DSR + EdgeFace (no super-resolver given)" in capsys.readouterr().out
+
+
+def test_a_threshold_is_chosen_on_development_people_and_frozen(chain, capsys, run, arguments):
+    path = chain / "threshold.json"
+    weights = arguments(chain, chain / "unused")[6:14]
+    given = [chain / "val_processed", "--target", "far=0.05", "--out", path, "--sizes", "8,16", "--bootstrap", "50"]
+    assert run(choose_main, [*given, *weights, "--cache", chain / "cache"]) == 0
+    chosen = json.loads(path.read_text())
+    assert chosen["system"] == "dsr+finetuned" and set(chosen["hashes"]) == {"original", "finetuned", "dsr"}
+    assert run(evaluate_main, arguments(chain, chain / "frozen", "--threshold", f"@{path}")) == 0
+    report = json.loads((chain / "frozen" / "report.json").read_text())
+    assert {entry["threshold"] for entry in report["results"]} == {chosen["value"]}
+    capsys.readouterr()
+    argv = arguments(chain, chain / "other", "--threshold", f"@{path}", "--finetuned", chain / "original.pth")
+    assert run(evaluate_main, argv) == 2
+    assert "finetuned network is another one here" in capsys.readouterr().err
+    assert run(evaluate_main, [*argv, "--any-system"]) == 0
+
+
+def test_far_and_eer_are_chosen_on_the_split_beside_and_never_on_the_evaluated_one(chain, capsys, run, arguments):
+    assert run(evaluate_main, arguments(chain, chain / "far", "--threshold", "far=0.05", "--threshold-per-size")) == 0
+    report = json.loads((chain / "far" / "report.json").read_text())
+    assert "then frozen" in report["threshold"]["origin"]
+    assert len({entry["threshold"] for entry in report["results"]}) > 5
+    same = arguments(chain, chain / "x", "--threshold", "eer", "--development", chain / "test_processed")
+    assert run(evaluate_main, same) == 2
+    assert "evaluated split" in capsys.readouterr().err
+
+
+def test_reports_and_foreign_embeddings_are_compared_in_pairs(chain, report_folder, run):
+    store = FaceStore.open(chain / "test_processed")
+    values = np.random.default_rng(0).normal(size=(len(store), 16)) + np.eye(16)[store.person] * 4
+    np.savez(chain / "foreign.npz", names=np.array(list(store.images)), embeddings=values)
+    given = [report_folder, chain / "foreign.npz", "--dataset-root", chain / "test_processed", "--bootstrap", "50"]
+    assert run(compare_main, [*given, "--out", chain / "comparison"]) == 0
+    rows = json.loads((chain / "comparison" / "comparison.json").read_text())["rows"]
+    foreign = rows[-1]
+    assert foreign["system"] == "foreign" and foreign["figures"]["eer"]["value"] < 0.2
+    assert foreign["figures"]["eer"]["against"]["difference"] < 0
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--threshold", "1.5"], "give a number in [-1, 1]"),
+        (["--threshold", "far=0"], "far=1e-3"),
+        (["--threshold", "@nowhere.json"], "no such threshold file"),
+        (["--sizes", "4"], "whole numbers from 6 to 64"),
+        (["--sizes", "big"], "whole numbers from 6 to 64"),
+        (["--dataset-root", "nowhere"], "no such folder"),
+        (["--dsr", "nowhere.pth"], "no such super-resolver"),
+        (["--gallery", "list.txt"], "go together"),
+        (["--pairs", "nowhere.csv"], "no such list of pairs"),
+        (["--threshold", "far=1e-6"], "not measurable"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(chain, tmp_path, capsys, more, message, run, arguments):
+    assert run(evaluate_main, arguments(chain, tmp_path / "out", *more)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and message in error
+    assert not (tmp_path / "out" / "report.json").exists()
+
+
+def test_pairs_with_missing_images_list_them_all_in_a_file(chain, tmp_path, capsys, run, arguments):
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("first,second,same,fold\nEve/0,Eve/1,1,1\nEve/0,Nobody/1,0,1\nEve/9.png,Finn/0,0,2\n")
+    assert run(evaluate_main, arguments(chain, tmp_path / "out", "--pairs", pairs)) == 2
+    assert "2 images are not among the faces" in capsys.readouterr().err
+    assert (tmp_path / "out" / "missing_images.txt").read_text() == "Nobody/1\nEve/9.png\n"
+
+
+def test_pair_lists_give_the_accuracy_over_folds_and_drop_repeated_pairs(chain, tmp_path, run, arguments):
+    pairs = tmp_path / "pairs.csv"
+    lines = [f"{name}/0,{name}/1.png,1,{n % 2 + 1}" for n, name in enumerate(["Eve", "Finn", "Gil", "Hao"])]
+    lines += [
+        f"{a}/0,{b}/0,0,{n % 2 + 1}" for n, (a, b) in enumerate([("Eve", "Finn"), ("Gil", "Hao"), ("Eve", "Ida")])
+    ]
+    pairs.write_text("\n".join(["first,second,same,fold", *lines, lines[0]]) + "\n")
+    assert run(evaluate_main, arguments(chain, tmp_path / "out", "--pairs", pairs)) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["protocol"]["pairs_repeated"] == 1
+    assert report["results"][0]["pairs"]["pairs"] == 7 and len(report["results"][0]["pairs"]["folds"]) == 2
+    tests = {entry["test"] for entry in report["differences"]}
+    assert tests == {"paired bootstrap", "McNemar, exact"}
+
+
+def test_the_package_lists_its_commands():
+    result = subprocess.run([sys.executable, "-m", "pipeline"], capture_output=True, text=True, check=True)
+    assert {"evaluate_dataset", "choose-threshold", "compare"} <= set(result.stdout.split())
