@@ -24,7 +24,7 @@ install: .venv/installed  ## Create .venv from poetry.lock
 	@touch $@
 
 demo: install  ## Train, fine-tune and evaluate on synthetic faces (under 6 minutes on 2 cores)
-	$(BIN)/python -m pipeline demo-chain $(if $(EDGEFACE),--edgeface $(EDGEFACE))
+	$(BIN)/python -m pipeline run --config recipes/demo/run.toml $(if $(EDGEFACE),--edgeface $(EDGEFACE))
 
 format: install  ## Format and apply safe fixes
 	$(BIN)/ruff format .

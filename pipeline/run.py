@@ -38,7 +38,10 @@ class RunConfig:
         int, typer.Option(min=1, help="Rounds of super-resolver and fine-tuning, each against the other's last result.")
     ] = 1
     people: Annotated[int, typer.Option(min=4, help="People, when the faces are synthetic.")] = 200
-    images: Annotated[int, typer.Option(min=2, help="Images a person, when the faces are synthetic.")] = 12
+    photos_each: Annotated[int, typer.Option(min=2, help="Photographs a person, when the faces are synthetic.")] = 12
+    split: Annotated[str, typer.Option(help="Shares of train, val and test, when the faces are synthetic.")] = (
+        "80,10,10"
+    )
     prepare_config: Annotated[Path | None, typer.Option(help="Options of `dataset prepare`, a TOML file.")] = None
     scratch_config: Annotated[Path | None, typer.Option(help="Options of `facial_rec.train_edgeface`.")] = None
     dsr_config: Annotated[Path | None, typer.Option(help="Options of `dsr.train_dsr`.")] = None
@@ -80,7 +83,7 @@ def _faces(config: RunConfig) -> Step:
     options, files = _options(config.prepare_config)
     out = ["--out", str(config.dataset)]
     if config.photos is None:
-        size = ["--people", str(config.people), "--images", str(config.images)]
+        size = ["--people", str(config.people), "--photos", str(config.photos_each), "--split", config.split]
         return Step("synthetic faces", ["dataset", "synthesize", *size, *out], [], config.dataset)
     arguments = ["dataset", "prepare", str(config.photos), *out, *options]
     return Step("prepared faces", arguments, [config.photos, *files], config.dataset)
@@ -121,7 +124,7 @@ def _evaluation(config: RunConfig, edgeface: Path, tuned: Path, dsr: Path | None
     places = ["--dataset-root", str(root), "--out", str(out), "--device", config.device]
     arguments = ["pipeline.evaluate_dataset", *places, *systems, "--threshold", config.threshold, *options]
     inputs = [root / "faces.json", edgeface, tuned, *([dsr] if dsr else []), *files]
-    return Step("evaluation", arguments, inputs, out / "report.json")
+    return Step("evaluation", arguments, inputs, out / "report.json", replaces=True)
 
 
 main = command(RunConfig, run, example="python -m pipeline run photos --edgeface edgeface_xxs.pt --device cuda")

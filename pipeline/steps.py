@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import UserError
-from engine.files import write_json
+from engine.files import sha256_of, write_json
 
 RECORD = ".step.json"
 
@@ -24,6 +24,8 @@ class Step:
     """Files, or folders whose files count by path, size and time."""
     output: Path
     """File or folder that the command leaves; the record of the run stands beside it."""
+    replaces: bool = False
+    """Whether the command replaces an earlier result by itself; others are told `--overwrite`."""
 
 
 class StepError(UserError):
@@ -46,7 +48,8 @@ def run_steps(steps: list[Step], force: bool = False) -> None:
         if not force and _is_current(step):
             print(f"{title}: up to date", flush=True)
             continue
-        if _record(step).is_file():  # it was finished with other inputs; an unfinished run is continued instead
+        # A result with a record was finished with other inputs; one without was interrupted and is continued.
+        if _record(step).is_file() and not step.replaces:
             arguments = [*arguments, "--overwrite"]
         print(f"{title}: python -m {' '.join(arguments)}", flush=True)
         code = subprocess.run([sys.executable, "-m", *arguments], check=False).returncode
@@ -80,11 +83,11 @@ def _state(step: Step) -> dict[str, object]:
 
 
 def _fingerprint(path: Path) -> str:
-    """Return a hash of names, sizes and times: cheap, and changed by whatever rewrites a file."""
-    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    """Return a file's SHA-256; of a folder, a hash of its files' names, sizes and times, which is cheap."""
+    if not path.is_dir():
+        return sha256_of(path) if path.exists() else ""
     digest = hashlib.sha256()
-    for each in files:
-        if each.name != RECORD and each.exists():
-            status = each.stat()
-            digest.update(f"{each.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    for each in sorted(each for each in path.rglob("*") if each.is_file() and each.name != RECORD):
+        status = each.stat()
+        digest.update(f"{each.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
