@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bootstrap import IdentityBootstrap, draw_people, interval
-from pipeline.verification import error_rates, tar_at_far
 from pipeline.verification import eer as equal_error_rate
+from pipeline.verification import error_rates, tar_at_far
 
 FAR, THRESHOLD = 0.01, 0.4
 Sample = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]

@@ -19,7 +19,7 @@ from pipeline.verification import Array
 Weights = NDArray[np.float32]
 """(R, P): how often each of P people was drawn in each of R replicates."""
 
-_BINS = 48
+_BINS = 112
 _WINDOW = 1 << 22  # weights held at once while a bin is gone through
 
 

@@ -44,7 +44,7 @@ class ChooseConfig:
     finetuned: Annotated[str, typer.Option(help="Fine-tuned EdgeFace: a file, auto, none.")] = "auto"
     adapter: Annotated[Path | None, typer.Option(help="Low-resolution adapter of the original EdgeFace.")] = None
     flip: Annotated[bool, typer.Option(help="Add the embedding of the mirror image.")] = True
-    bootstrap: Annotated[int, typer.Option(min=0, help="Replicates of the intervals; 0: none.")] = 1000
+    bootstrap: Annotated[int, typer.Option(min=0, help="Replicates of the intervals; 0: none.")] = 500
     seed: Annotated[int, typer.Option(min=0, help="Seed of the replicates.")] = 0
     cache: Annotated[Path, typer.Option(help="Folder of the embeddings kept.")] = Path("runs/embeddings")
 

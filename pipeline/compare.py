@@ -50,7 +50,7 @@ class CompareConfig:
         "dataset/test_processed"
     )
     threshold: Annotated[float, typer.Option(min=-1, max=1, help="Threshold for the .npz files.")] = 0.35
-    bootstrap: Annotated[int, typer.Option(min=1, help="Replicates, for .npz files; as in the reports.")] = 1000
+    bootstrap: Annotated[int, typer.Option(min=1, help="Replicates, for .npz files; as in the reports.")] = 500
     seed: Annotated[int, typer.Option(min=0, help="Seed, for .npz files; as in the reports.")] = 0
     out: Annotated[Path, typer.Option(help="Folder that receives comparison.html, .json and .md.")] = Path(
         "runs/comparison"

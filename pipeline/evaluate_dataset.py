@@ -59,7 +59,7 @@ class EvaluateConfig:
     threshold_per_size: Annotated[bool, typer.Option(help="Choose eer and far= for each input size.")] = False
     any_system: Annotated[bool, typer.Option(help="Use a threshold file that was chosen for another system.")] = False
     flip: Annotated[bool, typer.Option(help="Add the embedding of the mirror image.")] = True
-    bootstrap: Annotated[int, typer.Option(min=0, max=100_000, help="Replicates of the intervals; 0: none.")] = 1000
+    bootstrap: Annotated[int, typer.Option(min=0, max=100_000, help="Replicates of the intervals; 0: none.")] = 500
     seed: Annotated[int, typer.Option(min=0, help="Seed of the replicates.")] = 0
     scores: Annotated[int, typer.Option(min=0, help="Worst comparisons of each row written to scores.csv.")] = 200
     cache: Annotated[Path, typer.Option(help="Folder of the embeddings kept for the next evaluation.")] = Path(

@@ -63,7 +63,7 @@ class Plan:
     sizes_px: tuple[int, ...]
     searches: SearchPlan | None
     pairs: PairList | None
-    replicates: int = 1000
+    replicates: int = 500
     seed: int = 0
     extremes: int = 2000
 
