@@ -1,8 +1,7 @@
 """How often 95 % bootstrap intervals hold the truth, on simulated scores whose true figures are known.
 
 Run `python -m benchmarks.coverage`. Each person has a hardness of their own, so that comparisons of one person, and
-of one pair of people, go together; the truth comes from a population of many people. Intervals that resample
-comparisons instead of people are measured beside ours.
+of one pair of people, go together; the truth comes from a population of many people.
 """
 
 from functools import cache
@@ -10,7 +9,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bootstrap import IdentityBootstrap, draw_people, interval
+from pipeline.bootstrap import IdentityBootstrap, draw_people, rate_interval
 from pipeline.verification import eer as equal_error_rate
 from pipeline.verification import error_rates, tar_at_far
 
@@ -53,11 +52,13 @@ def coverage(simulations: int = 500, replicates: int = 300, people: int = 100, i
     expected, held = truth(), dict.fromkeys(truth(), 0)
     draw = np.random.default_rng(0)
     for number in range(simulations):
-        replicas = IdentityBootstrap(*sample(draw, people, images), draw_people(people, replicates, number))
+        data = sample(draw, people, images)
+        values = figures(data)
+        replicas = IdentityBootstrap(*data, draw_people(people, replicates, number))
         fmr, fnmr = replicas.rates(THRESHOLD)
         found = {"tar": replicas.tar_at_far(FAR), "eer": replicas.eer(), "fmr": fmr, "fnmr": fnmr}
-        for name, values in found.items():
-            low, high = interval(values) or (np.nan, np.nan)
+        for name, replicated in found.items():
+            low, high = rate_interval(values[name], replicated, people) or (np.nan, np.nan)
             held[name] += int(low <= expected[name] <= high)
     return {name: count / simulations for name, count in held.items()}
 

@@ -44,6 +44,28 @@ def interval(values: NDArray[np.floating], level: float = 0.95) -> tuple[float, 
     return float(low), float(high)
 
 
+def rate_interval(value: float, values: NDArray[np.floating], people: int) -> tuple[float, float] | None:
+    """Return the 95 % interval of a rate: its log-odds plus and minus t times the replicates' deviation.
+
+    Rates near 0 or 1 are skewed, and percentiles of few people cover too rarely; on log-odds they are nearly
+    symmetric (`benchmarks/coverage.py` measures both). Where a replicate is 0 or 1 there are no log-odds: percentiles.
+
+    Args:
+        value: The rate itself.
+        values: (R,) its replicates; NaN where not measurable.
+        people: How many were resampled; t has one degree of freedom fewer.
+    """
+    values = values[np.isfinite(values)]
+    if len(values) < 2 or min(value, values.min()) <= 0 or max(value, values.max()) >= 1:
+        return interval(values)
+    odds = np.log(values / (1 - values))
+    z, freedom = 1.959964, max(people - 1, 1)
+    reach = (z + (z**3 + z) / (4 * freedom)) * float(odds.std(ddof=1))
+    centre = float(np.log(value / (1 - value)))
+    low, high = (1 / (1 + np.exp(-(centre + side * reach))) for side in (-1, 1))
+    return float(low), float(high)
+
+
 @dataclass(frozen=True)
 class _Events:
     """Impostor comparisons in falling order of score, with both people, and genuine ones with theirs."""

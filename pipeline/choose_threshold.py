@@ -9,7 +9,7 @@ import typer
 
 from engine.cli import command
 from engine.runtime import pick_device
-from pipeline.bootstrap import IdentityBootstrap, draw_people, interval
+from pipeline.bootstrap import IdentityBootstrap, draw_people, rate_interval
 from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.comparisons import PairScores, all_pairs
 from pipeline.embedding_cache import EmbeddingCache
@@ -134,7 +134,9 @@ def _achieved(found: PairScores, threshold: float, split: Split, config: ChooseC
             found.genuine, person[found.genuine_rows[:, 0]], found.impostor, person[found.impostor_rows()], weights
         )
         fmr, fnmr = replicas.rates(threshold)
-        achieved |= {"fmr_interval": interval(fmr), "fnmr_interval": interval(fnmr)}
+        people = len(split.people)
+        achieved["fmr_interval"] = rate_interval(rates.fmr, fmr, people)
+        achieved["fnmr_interval"] = rate_interval(rates.fnmr, fnmr, people)
     return achieved
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.bootstrap import IdentityBootstrap, Weights, draw_people, interval
+from pipeline.bootstrap import IdentityBootstrap, Weights, draw_people, rate_interval
 from pipeline.comparisons import PairScores, all_pairs, listed_pairs
 from pipeline.differences import mcnemar, paired_difference
 from pipeline.evaluation_faces import HR_PX, Split
@@ -186,7 +186,8 @@ def _rank_interval(cell: Measured, found: Searches, person: NDArray[np.int64], w
     searches_of = np.bincount(person, minlength=people)
     with np.errstate(invalid="ignore"):
         cell.replicates["rank1"] = (weights @ first) / (weights @ searches_of)
-    cell.figures["identification"]["rank1_interval"] = interval(cell.replicates["rank1"])
+    rank1 = cell.figures["identification"]["cmc"][0]
+    cell.figures["identification"]["rank1_interval"] = rate_interval(rank1, cell.replicates["rank1"], people)
 
 
 def _add_pairs(cell: Measured, probes: Embeddings, gallery: Embeddings, plan: Plan) -> None:
@@ -226,17 +227,18 @@ def _resampled(
 
 def _add_intervals(cell: Measured, replicas: IdentityBootstrap) -> None:
     verification = cell.figures["verification"]
-    verification["interval_people"] = replicas.weights.shape[1]
+    people = verification["interval_people"] = replicas.weights.shape[1]
     for entry in verification["tar_at_far"]:
         values = replicas.tar_at_far(entry["target_far"])
-        entry["interval"] = interval(values) if entry["measurable"] else None
+        entry["interval"] = rate_interval(entry["tar"], values, people) if entry["measurable"] else None
         if entry["measurable"]:
             cell.replicates[f"tar@far={entry['target_far']:g}"] = values
     cell.replicates["eer"] = replicas.eer()
-    verification["eer"]["interval"] = interval(cell.replicates["eer"])
+    verification["eer"]["interval"] = rate_interval(verification["eer"]["value"], cell.replicates["eer"], people)
     cell.replicates["fmr"], cell.replicates["fnmr"] = replicas.rates(cell.threshold)
-    verification["at_threshold"]["fmr_interval"] = interval(cell.replicates["fmr"])
-    verification["at_threshold"]["fnmr_interval"] = interval(cell.replicates["fnmr"])
+    rates = verification["at_threshold"]
+    for name in ("fmr", "fnmr"):
+        rates[f"{name}_interval"] = rate_interval(rates[name], cell.replicates[name], people)
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bootstrap import IdentityBootstrap, Weights, interval
+from pipeline.bootstrap import IdentityBootstrap, Weights, rate_interval
 from pipeline.comparisons import PairScores
 from pipeline.measures import Json
 from pipeline.verification import error_rates
@@ -55,4 +55,9 @@ def _figures(
     genuine_person = person[scores.genuine_rows[inside_genuine, 0]]
     replicas = IdentityBootstrap(genuine, genuine_person, impostor, person[rows[inside]], weights)
     fmr, fnmr = replicas.rates(threshold)
-    return {**counts, "fmr_interval": interval(fmr), "fnmr_interval": interval(fnmr)}
+    people = counts["people"]
+    return {
+        **counts,
+        "fmr_interval": rate_interval(rates.fmr, fmr, people),
+        "fnmr_interval": rate_interval(rates.fnmr, fnmr, people),
+    }

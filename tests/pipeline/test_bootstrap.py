@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.bootstrap import IdentityBootstrap, draw_people, interval
+from pipeline.bootstrap import IdentityBootstrap, draw_people, interval, rate_interval
 
 
 def simulated(seed, people=20, images=4, digits=2, person_sd=0.1):
@@ -67,6 +67,13 @@ def test_people_drawn_once_each_give_the_figure_itself():
 def test_an_interval_ignores_replicates_without_a_figure():
     assert interval(np.array([np.nan, 1.0, 1.0])) == (1.0, 1.0)
     assert interval(np.full(3, np.nan)) is None
+
+
+def test_the_interval_of_a_rate_stays_inside_zero_and_one_and_holds_it():
+    values = np.random.default_rng(0).beta(2, 60, 500)
+    low, high = rate_interval(0.03, values, 50)
+    assert 0 < low < 0.03 < high < 1 and high - 0.03 > 0.03 - low
+    assert rate_interval(0.0, np.zeros(9), 50) == (0.0, 0.0)
 
 
 def test_draws_are_whole_and_repeatable():
