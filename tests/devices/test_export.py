@@ -1,0 +1,120 @@
+"""What is exported is compared with its source, and written only if it still is the same recogniser."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dataset.store import FaceStore
+from dsr.network import DSR
+from dsr.weights import save_dsr
+from facial_rec.edgeface import build
+from pipeline import parity
+from pipeline.deployed import DeployedNetworks
+from pipeline.export import ExportConfig, ExportError, export
+from pipeline.onnx_recognizer import OnnxRecognizer
+
+onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
+
+from pipeline.onnx_precision import narrowed, quantised  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random networks and two splits of noise faces."""
+    folder = tmp_path_factory.mktemp("source")
+    draw = np.random.default_rng(0)
+    for split in ("train", "val"):
+        bases = draw.integers(0, 200, (10, 112, 112, 3), np.uint8)
+        faces = [base + draw.integers(0, 55, base.shape, np.uint8) for base in bases for _ in range(3)]
+        people = [f"person {number}" for number in range(10) for _ in range(3)]
+        FaceStore.build(folder / f"{split}_processed", faces, [f"{n}.png" for n in range(30)], people)
+    torch.manual_seed(0)
+    dsr = DSR("small")
+    torch.nn.init.normal_(dsr.tail.weight, std=0.005)
+    save_dsr(folder / "dsr.pth", dsr, {})
+    torch.save(build("edgeface_xxs").state_dict(), folder / "edgeface_xxs.pth")
+    return folder
+
+
+def config(source: Path, out: Path, **options: object) -> ExportConfig:
+    return ExportConfig(
+        edgeface=str(source / "edgeface_xxs.pth"),
+        dsr=source / "dsr.pth",
+        dataset=source,
+        out=out / "recogniser",
+        sizes="16,112",
+        faces=30,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_an_onnx_file_says_what_it_is_and_how_it_compares(source: Path, tmp_path: Path, precision: str) -> None:
+    export(config(source, tmp_path, precision=precision, max_tar_drop=1.0))
+    metadata = OnnxRecognizer(tmp_path / "recogniser.onnx").metadata
+    assert metadata["precision"] == precision and len(metadata["model"]) == 64
+    assert [line["size_px"] for line in metadata["parity"]] == [16, 112]
+    assert {"hashes", "licence", "input", "threshold"} <= metadata.keys()
+    card = (tmp_path / "recogniser.md").read_text(encoding="utf-8")
+    code = card.partition("```python\n")[2].partition("```")[0]
+    assert 0 < len(code.splitlines()) <= 11
+    compile(code, "card", "exec")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "suffix"), [("pt2", ".pt2"), ("torchscript", ".ts"), ("safetensors", ".safetensors")])
+def test_other_formats_are_compared_at_several_sizes(source: Path, tmp_path: Path, kind: str, suffix: str) -> None:
+    export(config(source, tmp_path, format=kind))
+    assert (tmp_path / f"recogniser{suffix}").stat().st_size > 1_000_000
+
+
+@pytest.mark.slow
+def test_an_export_that_fails_its_comparison_is_not_written(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.export.TOLERANCES", {"fp32": (0.0, 1.0)})
+    with pytest.raises(parity.ParityError, match="nothing was written"):
+        export(config(source, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_that_do_not_go_together_are_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="--precision int8 needs --format onnx"):
+        export(config(source, tmp_path, format="pt2", precision="int8"))
+
+
+def test_a_recogniser_equals_itself_and_another_is_noticed(deployed: DeployedNetworks, source: Path) -> None:
+    store = FaceStore.open(source / "val_processed")
+    (same,) = parity.compare(deployed.embed, deployed.embed, store, [16], 12)
+    assert same.max_difference == 0 and same.min_cosine == pytest.approx(1, abs=1e-5)
+    parity.check([same], 1e-6, 0.99999, 0.0)
+    (other,) = parity.compare(deployed.embed, lambda faces: -deployed.embed(faces), store, [16], 12)
+    with pytest.raises(parity.ParityError, match="at 16 px"):
+        parity.check([other], 1e-4, 0.999, 0.01)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_int8_weights_are_within_half_a_step_of_their_channel(axis: int) -> None:
+    values = np.random.default_rng(0).normal(size=(6, 5, 3, 3)).astype(np.float32)
+    whole, scale = quantised(values, axis)
+    assert whole.dtype == np.int8
+    assert (np.abs(whole * scale - values) <= scale / 2 + 1e-7).all()
+
+
+@pytest.mark.parametrize(("precision", "share"), [("fp16", 0.55), ("int8", 0.32)])
+def test_narrow_weights_make_the_file_small_and_keep_the_embedding(
+    onnx_model: Path, tmp_path: Path, precision: str, share: float
+) -> None:
+    model = onnx.load(onnx_model)
+    faces = np.random.default_rng(0).random((2, 3, 112, 112), np.float32)
+    small = narrowed(model, precision)
+    small.metadata_props.extend(model.metadata_props[: 1 - len(small.metadata_props)])
+    path = tmp_path / "narrow.onnx"
+    path.write_bytes(small.SerializeToString())
+    wanted, found = (OnnxRecognizer(file).embed(faces) for file in (onnx_model, path))
+    assert ((wanted * found).sum(1) > 0.98).all()
+    assert json.dumps(OnnxRecognizer(path).metadata)
