@@ -142,7 +142,8 @@ def _sample(folder: Path, faces: list[Face]) -> NDArray[np.uint8]:
     )
     tiles = np.full((_ROWS * _COLUMNS, SIZE_PX, SIZE_PX, 3), 255, np.uint8)
     shown = dict.fromkeys(chosen)
-    for tile, face in zip(tiles, shown, strict=False):
+    for number, face in enumerate(shown):
+        tile = tiles[number]
         try:
             pixels = read_image(folder / HR_FOLDER / face.image)
         except ImageError:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 import torch
 import typer
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dataset.batches import Batch, LowResolutionBatches, View
@@ -47,6 +47,7 @@ from engine.rundir import open_run
 from engine.runlog import RunLog, progress_bar
 from engine.runtime import make_accelerator, mean_over_processes, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training
+from facial_rec.adapter import write_adapter
 from facial_rec.chain import Chain, ChainEmbedding
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuned import save_finetuned
@@ -86,7 +87,9 @@ class FinetuneConfig:
     tune: Annotated[
         Literal["all", "norms", "early", "late", "lowrank"], typer.Option(help="Which weights of EdgeFace learn.")
     ] = "all"
-    rank: Annotated[int, typer.Option(min=1, help="Rank of --tune lowrank.")] = 8
+    rank: Annotated[
+        int, typer.Option(min=1, help="Rank of --tune lowrank, which also writes an adapter file (below 400 kB to 6).")
+    ] = 6
     joint: Annotated[bool, typer.Option(help="Train the super-resolver as well, against the same targets.")] = False
     joint_pixel: Annotated[float, typer.Option(min=0, help="Weight of the L1 pixel loss with --joint.")] = 0.5
     hr_share: Annotated[float, typer.Option(min=0, max=1, help="Share of each batch at full size.")] = 0.25
@@ -343,11 +346,27 @@ class _Run:
             "before": self.before,
             "after": measured,
         }
-        path = self.folder / "edgeface_finetuned.pth"
-        save_finetuned(path, self.original.arch, merged_state(chain.network), metadata)
+        tuned = merged_state(chain.network)
+        save_finetuned(self.folder / "edgeface_finetuned.pth", self.original.arch, tuned, metadata)
+        if self.config.tune == "lowrank":
+            self._write_adapter(tuned, metadata)
         if self.config.joint and chain.dsr is not None:
             save_dsr(self.folder / "dsr_joint.pth", cast(DSR, chain.dsr), {"epoch": epoch})
         write_json(self.folder / "summary.json", metadata)
+
+    def _write_adapter(self, tuned: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+        """Write what distinguishes the tuned network, for recognisers that switch it on by the size of the face."""
+        config = self.config
+        facts = {
+            "base_arch": self.original.arch,
+            "base_sha256": self.original.sha256,
+            "min_size_px": config.min_size,
+            "max_size_px": config.max_size,
+            "metrics": metadata["after"],
+            "licence": "that of the base weights",
+        }
+        path = self.folder / f"{self.original.arch}.lowres.safetensors"
+        write_adapter(path, cast(nn.Module, self.original.network).state_dict(), tuned, facts)
 
 
 def _unchanged(canvas: Tensor) -> Tensor:
