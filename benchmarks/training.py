@@ -97,7 +97,7 @@ def _print_peak(preset: str, ours: Step, edgeface: EdgeFaceEmbedding) -> None:
 def _our_step(store: FaceStore, edgeface: EdgeFaceEmbedding, preset: str) -> tuple[Step, dict[str, float]]:
     batches = LowResolutionBatches(store, BATCH, View(), 0, CPU)
     targets = HrTargets(edgeface, store, CPU)
-    loss = RestorationLoss(LossWeights(feature=0.0), [edgeface])
+    loss = RestorationLoss(LossWeights(feature=0.0), [edgeface], displace_px=3.0)
     model = DSR(preset).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     parts = {"batch": 0.0, "networks": 0.0}
@@ -109,7 +109,7 @@ def _our_step(store: FaceStore, edgeface: EdgeFaceEmbedding, preset: str) -> tup
         middle = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(CPU)):
             restored = model(batch.canvas.contiguous(memory_format=torch.channels_last))
-            terms = loss(restored, batch.faces, batch.person, known)
+            terms = loss(restored, batch.faces, batch.person, batch.draws, known)
         terms["loss"].backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

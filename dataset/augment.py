@@ -46,6 +46,28 @@ def jitter(faces: Tensor, draws: Tensor, strength: float) -> Tensor:
     return shown.clamp(0, 1)
 
 
+def displace(faces: Tensor, draws: Tensor, shift_px: float) -> Tensor:
+    """Move each face by a fraction of pixels and scale it a little, bilinearly.
+
+    A recogniser that sees a face through this cannot be fooled by fine patterns that are locked to its own grid.
+
+    Args:
+        faces: (B, 3, H, W) RGB in [0, 1].
+        draws: (B, 3) in [0, 1).
+        shift_px: Largest shift to each side; each pixel of it allows 1 % of scale.
+
+    Returns:
+        (B, 3, H, W) RGB in [0, 1], differentiable in the faces.
+    """
+    draws = (2 * draws - 1) * shift_px
+    scale = 1 + 0.01 * draws[:, 2]
+    matrix = torch.zeros(len(faces), 2, 3)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = scale
+    matrix[:, :, 2] = 2 * draws[:, :2] / faces.shape[-1]
+    grid = F.affine_grid(matrix.to(faces.device, faces.dtype), list(faces.shape), align_corners=False)
+    return F.grid_sample(faces, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
 def blend(faces: Tensor, others: Tensor, draws: Tensor) -> Tensor:
     """Blend each face with another through a smooth random mask.
 

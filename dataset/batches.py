@@ -50,6 +50,8 @@ class Batch:
     """(B,) int64: which face of the store."""
     mirrored: Tensor
     """(B,) bool: whether it was flipped."""
+    draws: Tensor
+    """(B, 3) in [0, 1), on the CPU: random numbers for the loss, which may look at faces a little displaced."""
 
 
 class LowResolutionBatches:
@@ -81,12 +83,13 @@ class LowResolutionBatches:
         if self._order is None or self._order[0] != epoch:
             self._order = (epoch, epoch_rows(len(self._store), self._batch, self._seed, epoch))
         rows = self._order[1][index]
-        draws = self._draw(rows, generator_for(self._seed, "view", epoch, index))
+        draws = self._draw(rows, (epoch, index))
         mine = {name: share_of(values, self._rank, self._world) for name, values in draws.items()}
         return self._show(mine)
 
-    def _draw(self, rows: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def _draw(self, rows: Tensor, place: tuple[int, int]) -> dict[str, Tensor]:
         """Return all random numbers of a global batch, one row a face."""
+        generator = generator_for(self._seed, "view", *place)
         view, count = self._view, len(rows)
         candidates = torch.arange(view.min_size_px, view.max_size_px + 1)
         density = 1 / candidates if view.small_bias else torch.ones(len(candidates))
@@ -101,6 +104,7 @@ class LowResolutionBatches:
             "partners": rows[torch.randperm(count, generator=generator)],
             "mask": mask * blended[:, None, None, None],
             "jitter": torch.rand(count, JITTER_DRAWS, generator=generator),
+            "loss": torch.rand(count, 3, generator=generator_for(self._seed, "loss", *place)),
             "seeds": torch.randint(2**62, (count,), generator=generator),
         }
 
@@ -123,4 +127,4 @@ class LowResolutionBatches:
         canvas = torch.where(full[:, None, None, None], faces, low)
         rows, mirrored = draws["rows"], draws["mirrored"].to(self._device)
         person = torch.from_numpy(self._store.person[rows.numpy()]).to(self._device)
-        return Batch(faces, canvas, sizes, person, rows.to(self._device), mirrored)
+        return Batch(faces, canvas, sizes, person, rows.to(self._device), mirrored, draws["loss"])

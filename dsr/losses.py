@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dataset.augment import displace
 from facial_rec.objectives import contrastive_loss, identity_loss
 
 
@@ -57,6 +58,8 @@ class RestorationLoss:
         recognisers: One or several frozen recognisers; their terms are averaged.
         perceptual: Maps two batches of faces to a distance, or None.
         gather: Collects HR embeddings and person numbers of all processes (identity when there is one).
+        displace_px: Recognisers see the restored face displaced by up to this, at random: otherwise the network
+            learns fine patterns, locked to the recogniser's patches, that mean a person to it and noise to a viewer.
     """
 
     def __init__(
@@ -65,14 +68,16 @@ class RestorationLoss:
         recognisers: Sequence[Recogniser],
         perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
         gather: Callable[[Tensor], Tensor] = lambda value: value,
+        displace_px: float = 0.0,
     ) -> None:
         self.weights = weights
+        self._displace_px = displace_px
         self.recognisers = recognisers
         self._perceptual = perceptual
         self._gather = gather
 
     def __call__(
-        self, restored: Tensor, faces: Tensor, person: Tensor, known: list[Tensor] | None = None
+        self, restored: Tensor, faces: Tensor, person: Tensor, draws: Tensor, known: list[Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Compare restored faces with the originals.
 
@@ -80,15 +85,19 @@ class RestorationLoss:
             restored: (B, 3, 112, 112) RGB in [0, 1].
             faces: (B, 3, 112, 112) RGB in [0, 1].
             person: (B,) int64.
+            draws: (B, 3) in [0, 1): the displacement.
             known: HR embeddings (B, D) of each recogniser, where they were computed ahead; else they are computed.
 
         Returns:
             Each term unweighted under its name, and their weighted sum under "loss".
         """
         terms = {"pixel": pixel_loss(restored, faces), "tv": tv_loss(restored)}
-        terms |= self._recognition_terms(restored, faces, person, known)
         if self._perceptual is not None and self.weights.perceptual:
             terms["perceptual"] = self._perceptual(restored, faces)
+        if self._displace_px:
+            restored = displace(restored.float(), draws, self._displace_px)
+            faces = displace(faces, draws, self._displace_px) if known is None else faces
+        terms |= self._recognition_terms(restored, faces, person, known)
         weighted = [getattr(self.weights, name) * value for name, value in terms.items()]
         return {**terms, "loss": torch.stack(weighted).sum()}
 

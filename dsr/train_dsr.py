@@ -92,6 +92,10 @@ class TrainConfig:
     contrastive: Annotated[float, typer.Option(min=0, help="Weight of InfoNCE against other people.")] = 0.0
     tv: Annotated[float, typer.Option(min=0, help="Weight of total variation.")] = 1e-5
     perceptual: Annotated[float, typer.Option(min=0, help="Weight of VGG-19 features (downloads them).")] = 0.0
+    displace: Annotated[
+        float,
+        typer.Option(min=0, max=8, help="EdgeFace sees restored faces shifted by up to this, px."),
+    ] = 3.0
     channels_last: Annotated[bool, typer.Option(help="Memory layout of the network.")] = True
     compile: Compile = False
     seed: Seed = 0
@@ -149,7 +153,7 @@ class _Run:
         ahead = not (view.changes_faces or config.feature)
         device = accelerator.device
         self.targets = [HrTargets(each, store, device) for each in recognisers] if ahead else None
-        self.loss = RestorationLoss(weights, recognisers, perceptual, accelerator.gather)
+        self.loss = RestorationLoss(weights, recognisers, perceptual, accelerator.gather, config.displace)
         model = DSR(config.preset) if config.init is None else _initial(config)
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last)
@@ -211,7 +215,7 @@ class _Run:
         with self.accelerator.accumulate(training.model):
             with self.accelerator.autocast():
                 known = [each.at(batch.rows, batch.mirrored) for each in self.targets] if self.targets else None
-                terms = self.loss(training.model(canvas), batch.faces, batch.person, known)
+                terms = self.loss(training.model(canvas), batch.faces, batch.person, batch.draws, known)
             try:
                 norm = training.update(terms["loss"])
             except NonFiniteLossError as error:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dataset.augment import displace
 from dsr.losses import LossWeights, RestorationLoss, feature_loss, pixel_loss, tv_loss
 from facial_rec.objectives import contrastive_loss, effective_rank, identity_loss, relational_loss
 
@@ -71,7 +72,7 @@ def test_the_sum_is_the_weighted_sum_of_the_named_terms_averaged_over_recogniser
     weights = LossWeights(pixel=2.0, identity=0.5, feature=0.25, contrastive=0.125, tv=0.1)
     first, second = Recogniser(0), Recogniser(1)
     restored, faces, person = torch.rand(3, 3, 4, 4), torch.rand(3, 3, 4, 4), torch.tensor([0, 1, 2])
-    terms = RestorationLoss(weights, [first, second])(restored, faces, person)
+    terms = RestorationLoss(weights, [first, second])(restored, faces, person, torch.rand(len(faces), 3))
     identity = [identity_loss(r.embed_with_maps(restored)[0], r.embed_with_maps(faces)[0]) for r in (first, second)]
     assert float(terms["identity"]) == pytest.approx(float(sum(identity) / 2), rel=1e-5)
     assert float(terms["pixel"]) == pytest.approx(float(pixel_loss(restored, faces)))
@@ -81,16 +82,36 @@ def test_the_sum_is_the_weighted_sum_of_the_named_terms_averaged_over_recogniser
     assert float(terms["loss"]) == pytest.approx(whole, rel=1e-5)
 
 
+def batch(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Restored faces, faces, people and draws."""
+    return torch.rand(count, 3, 4, 4), torch.rand(count, 3, 4, 4), torch.arange(count), torch.rand(count, 3)
+
+
 def test_known_targets_give_the_same_identity_as_computed_ones() -> None:
     recogniser = Recogniser(0)
     loss = RestorationLoss(LossWeights(feature=0), [recogniser])
-    restored, faces, person = torch.rand(3, 3, 4, 4), torch.rand(3, 3, 4, 4), torch.tensor([0, 1, 2])
-    known = [recogniser.embed_with_maps(faces)[0]]
-    torch.testing.assert_close(loss(restored, faces, person, known)["loss"], loss(restored, faces, person)["loss"])
+    given = batch(3)
+    known = [recogniser.embed_with_maps(given[1])[0]]
+    torch.testing.assert_close(loss(*given, known)["loss"], loss(*given)["loss"])
 
 
 def test_a_term_of_weight_zero_is_not_computed() -> None:
-    terms = RestorationLoss(LossWeights(feature=0), [Recogniser(0)])(
-        torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.arange(2)
-    )
+    terms = RestorationLoss(LossWeights(feature=0), [Recogniser(0)])(*batch(2))
     assert "feature" not in terms and "contrastive" not in terms
+
+
+def test_recognisers_see_displaced_faces_and_pixels_are_compared_in_place() -> None:
+    given = batch(3)
+    still, moved = (
+        RestorationLoss(LossWeights(feature=0), [Recogniser(0)], displace_px=px)(*given) for px in (0.0, 1.0)
+    )
+    assert float(moved["pixel"]) == float(still["pixel"]) and float(moved["identity"]) != float(still["identity"])
+
+
+def test_displacing_removes_patterns_finer_than_it_and_keeps_faces() -> None:
+    pattern = (torch.arange(112) % 4 < 2).float().expand(64, 3, 112, 112)
+    draws = torch.rand(64, 3, generator=torch.Generator().manual_seed(0))
+    assert displace(pattern, draws, 3.0).mean(0).std() < 0.15 < pattern.std()
+    smooth = torch.linspace(0, 1, 112).expand(64, 3, 112, 112)
+    assert (displace(smooth, draws, 3.0) - smooth).abs().max() < 0.06
+    torch.testing.assert_close(displace(pattern, draws, 0.0), pattern, atol=1e-5, rtol=0)
