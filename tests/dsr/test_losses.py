@@ -102,9 +102,8 @@ def test_a_term_of_weight_zero_is_not_computed() -> None:
 
 def test_recognisers_see_displaced_faces_and_pixels_are_compared_in_place() -> None:
     given = batch(3)
-    still, moved = (
-        RestorationLoss(LossWeights(feature=0), [Recogniser(0)], displace_px=px)(*given) for px in (0.0, 1.0)
-    )
+    weights, recogniser = LossWeights(feature=0), Recogniser(0)
+    still, moved = (RestorationLoss(weights, [recogniser], displace_px=px)(*given) for px in (0.0, 1.0))
     assert float(moved["pixel"]) == float(still["pixel"]) and float(moved["identity"]) != float(still["identity"])
 
 
