@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
 import typer
@@ -163,6 +163,7 @@ class _Run:
         self.batches_done = 0
         self.best = -1.0
         self.sums: dict[str, float] = {}
+        self.control: dict[str, dict[str, Any]] = {}
 
     def resume(self) -> None:
         """Continue from `last.pth`, if there is one."""
@@ -245,8 +246,9 @@ class _Run:
         if not self.accelerator.is_main_process:
             return
         model = cast(DSR, self.training.ema.module).eval()
-        restored = validation.measure(model)
-        control = validation.bicubic
+        restored = validation.measure(model, pictures=True)
+        self.control = self.control or validation.measure(lambda canvas: canvas, pictures=True)
+        control = self.control
         self.log.write("validation", self.batches_done, {"epoch": epoch + 1, "dsr": restored, "bicubic": control})
         score = ranking(restored)
         self.accelerator.print(f"epoch {epoch + 1}, TAR at FAR 1 % by size, bicubic  {table_line(control)}")

@@ -180,7 +180,7 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
 
 
 def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
-    from pyarrow import Table, parquet  # type: ignore[import-untyped]  # an extra, without types
+    from pyarrow import Table, parquet  # an extra
 
     with atomic_path(path) as temporary:
         parquet.write_table(Table.from_pylist(rows), temporary)

@@ -142,8 +142,10 @@ def test_a_nan_in_a_batch_stops_the_run_and_keeps_the_batch(
 def test_every_option_of_the_objective_and_the_views_trains(
     dataset_root: Path, edgeface_file: Path, tmp_path: Path
 ) -> None:
-    more = "--epochs 1 --precision bf16 --feature 0.2 --contrastive 0.1 --jitter 1 --blend 0.5 --degradation real --accumulate 2"
-    assert call(*arguments(dataset_root, edgeface_file, tmp_path, "--edgeface", str(edgeface_file), *more.split())) == 0
+    terms = "--feature 0.2 --contrastive 0.1 --edgeface"
+    views = "--jitter 1 --blend 0.5 --degradation real --accumulate 2 --epochs 1 --precision bf16"
+    more = [*views.split(), *terms.split(), str(edgeface_file)]
+    assert call(*arguments(dataset_root, edgeface_file, tmp_path, *more)) == 0
     event = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
     assert {"pixel", "identity", "feature", "contrastive", "tv", "loss", "gradient"} <= event.keys()
 

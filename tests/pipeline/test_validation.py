@@ -13,7 +13,7 @@ from pipeline.validation import ValidationError, VerificationSet, ranking
 
 def test_the_figures_are_those_of_a_naive_loop(dataset_root: Path, edgeface_file: Path) -> None:
     store, recogniser = FaceStore.open(dataset_root / "val_processed"), EdgeFaceEmbedding(edgeface_file)
-    measured = VerificationSet(store, recogniser).measure(lambda canvas: canvas, sizes_px=(16,))["16"]
+    measured = VerificationSet(store, recogniser).measure(lambda canvas: canvas, sizes_px=(16,), pictures=True)["16"]
     faces = store.batch(np.arange(len(store))).float() / 255
     canvas = enlarge(shrink(faces, 16))
     with torch.no_grad():
