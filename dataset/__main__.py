@@ -8,6 +8,7 @@ dispatch(
     {
         "prepare": ("dataset.prepare", "Align, split and pack photographs"),
         "synthesize": ("dataset.synthesize", "Draw synthetic people, split and packed likewise"),
+        "detect": ("dataset.locate", "Find faces and landmarks in photographs, as JSON or CSV"),
         "check": ("dataset.check", "Count, compare and look at a prepared data set"),
     },
 )

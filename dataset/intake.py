@@ -6,12 +6,14 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataset.align import FACE_PX, AlignError, align
+from dataset.detect import FaceDetector
 from dataset.images import read_image
 from dataset.layout import INDEX, LayoutError, identify, list_images, read_index
 from engine.errors import UserError
@@ -90,7 +92,7 @@ def read_face(root: Path, photo: Photo, find_landmarks: FindLandmarks) -> NDArra
     height, width = image.shape[:2]
     if (height, width) != (FACE_PX, FACE_PX):
         raise AlignError(
-            f"{root / photo.source}: {width}x{height} and no landmarks; give aligned 112x112 faces, or --landmarks"
+            f"{root / photo.source}: {width}x{height} and no face found; give aligned 112x112 faces, or --landmarks"
         )
     return image
 
@@ -112,6 +114,25 @@ def listed_landmarks(path: Path | None) -> FindLandmarks:
         if not table:
             raise IntakeError(f"{path}: no landmarks in it; expected image,{','.join(_COLUMNS)}")
     return lambda source, image: [table[source]] if source in table else []
+
+
+def with_detector(listed: FindLandmarks) -> FindLandmarks:
+    """Return landmarks as listed, else those that the detector finds; faces of 112x112 are left as they are.
+
+    The detector is loaded when the first photograph needs it.
+    """
+
+    @cache
+    def detector() -> FaceDetector:
+        return FaceDetector()
+
+    def find(source: str, image: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+        known = listed(source, image)
+        if known or image.shape[:2] == (FACE_PX, FACE_PX):
+            return known
+        return [face.landmarks for face in detector().detect(image)]
+
+    return find
 
 
 def _points(path: Path, line: int, row: dict[str, str]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from dataset.align import AlignError
 from dataset.assembly import SplitWriter, is_prepared, parse_sizes, publish, staging
 from dataset.images import ImageError
-from dataset.intake import FindLandmarks, Photo, digests, gather, listed_landmarks, read_face
+from dataset.intake import FindLandmarks, Photo, digests, gather, listed_landmarks, read_face, with_detector
 from dataset.layout import INDEX, PAIRS, SPLITS, Face, split_folder
 from dataset.pairs import Pair, read_pairs, write_pairs
 from dataset.selection import Problem, choose_people, duplicates, excluded, without
@@ -37,9 +37,10 @@ class PrepareConfig:
     """Align photographs, split them by person into train, val and test, and pack them.
 
     PHOTOS is a folder of people's folders, a folder of files (with --identity-pattern), or an index CSV (image,person
-    and further columns). Faces of 112x112 pixels are taken as they are; photographs need --landmarks. What could not
-    be used is listed in problems.csv. A split that --val-people, --test-people, --val-folds or --test-folds fills
-    holds those people alone; the others are shared out by --split.
+    and further columns). Faces of 112x112 pixels are taken as they are; photographs are aligned by --landmarks, else
+    by a detector (extra `detect`), on the largest face. What could not be used is listed in problems.csv. A split that
+    --val-people, --test-people, --val-folds or --test-folds fills holds those people alone; the others are shared out
+    by --split.
     """
 
     photos: Annotated[Path, typer.Argument(help="Folder of people's folders, folder of images, or index CSV.")]
@@ -103,7 +104,7 @@ class _Plan:
 
 def _plan(config: PrepareConfig) -> _Plan:
     shares, sizes_px = parse_shares(config.split), parse_sizes(config.vlr_sizes)
-    find_landmarks = listed_landmarks(config.landmarks)
+    find_landmarks = with_detector(listed_landmarks(config.landmarks))
     root, photos, rule = gather(config.photos, config.identity_pattern)
     people = {photo.person for photo in photos}
     print(f"{len(photos)} images of {len(people)} people; whose an image is: {rule}")

@@ -208,7 +208,7 @@ def test_an_index_gives_people_and_further_columns(photos, tmp_path):
         (lambda photos: (photos / "P_1").rename(photos / "p_2"), "two people whose folders are one"),
         (
             lambda photos: [draw(path, n, (90, 80)) for n, path in enumerate(photos.rglob("*.png"))],
-            "90x80 and no landmarks",
+            "90x80 and no face found",
         ),
     ],
 )
