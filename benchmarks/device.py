@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from dsr.network import DSR
 from facial_rec.edgeface import build
-from pipeline.chain import Chain, Embed, Enlarge
-from pipeline.onnx_graph import compose, to_onnx
-from pipeline.onnx_precision import calibrated, narrowed
+from pipeline.deployment.chain import Chain, Embed, Enlarge
+from pipeline.deployment.onnx_graph import compose, to_onnx
+from pipeline.deployment.onnx_precision import calibrated, narrowed
 from pipeline.search import TemplateIndex
 
 ROUNDS, REPEATS, GALLERY = 12, 3, 100_000

@@ -10,15 +10,22 @@ import typer
 from engine.cli import command
 from engine.runtime import pick_device
 from pipeline.bootstrap import IdentityBootstrap, draw_people, rate_interval
-from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.comparisons import PairScores, all_pairs
-from pipeline.embedding_cache import EmbeddingCache
-from pipeline.evaluation import embed_cells
-from pipeline.evaluation_faces import HR_PX, EvaluationDataError, Split, open_split, parse_sizes
-from pipeline.measures import Json
-from pipeline.summary import MAIN_SYSTEMS, in_hundred, one_in, size_name
-from pipeline.systems import Embedder, Networks, System, load_networks
-from pipeline.thresholds import Target, ThresholdError, ThresholdFile, parse_target, threshold_for, write_threshold
+from pipeline.evaluation.choices import choose_dsr, choose_edgeface, choose_finetuned
+from pipeline.evaluation.embedding_cache import EmbeddingCache
+from pipeline.evaluation.evaluate import embed_cells
+from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_split, parse_sizes
+from pipeline.evaluation.measures import Json
+from pipeline.evaluation.systems import Embedder, Networks, System, load_networks
+from pipeline.evaluation.thresholds import (
+    Target,
+    ThresholdError,
+    ThresholdFile,
+    parse_target,
+    threshold_for,
+    write_threshold,
+)
+from pipeline.reporting.summary import MAIN_SYSTEMS, in_hundred, one_in, size_name
 from pipeline.verification import error_rates
 
 

@@ -14,13 +14,13 @@ from engine.cli import command
 from engine.errors import UserError
 from engine.files import write_json, write_text
 from pipeline.differences import paired_difference
-from pipeline.evaluation import Plan, evaluate
-from pipeline.evaluation_faces import HR_PX, NATIVE_PX, Split, open_split
-from pipeline.measures import Json
-from pipeline.protocols import default_search_plan
-from pipeline.replicates import read_replicates, replicate_key
-from pipeline.summary import size_name, value_of
-from pipeline.systems import System
+from pipeline.evaluation.evaluate import Plan, evaluate
+from pipeline.evaluation.faces import HR_PX, NATIVE_PX, Split, open_split
+from pipeline.evaluation.measures import Json
+from pipeline.evaluation.protocols import default_search_plan
+from pipeline.evaluation.replicates import read_replicates, replicate_key
+from pipeline.evaluation.systems import System
+from pipeline.reporting.summary import size_name, value_of
 
 FIGURES = ("tar@far=0.01", "tar@far=0.001", "eer", "fmr", "fnmr", "rank1")
 _STYLE = (

@@ -10,11 +10,11 @@ import typer
 
 from engine.cli import command
 from engine.errors import UserError
-from pipeline.answers import Identifier
-from pipeline.backends import Backend, RecogniserOptions, open_backend
-from pipeline.gallery_store import EMBEDDING_SIZE, Gallery
-from pipeline.passphrase import read_passphrase
-from pipeline.photographs import FaceReader
+from pipeline.recognition.answers import Identifier
+from pipeline.recognition.backends import Backend, RecogniserOptions, open_backend
+from pipeline.recognition.gallery_store import EMBEDDING_SIZE, Gallery
+from pipeline.recognition.passphrase import read_passphrase
+from pipeline.recognition.photographs import FaceReader
 
 _HOST = "127.0.0.1"
 
@@ -41,7 +41,7 @@ def demo(config: DemoConfig) -> None:
     try:
         import uvicorn
 
-        from pipeline.web_app import Recognition, make_app
+        from pipeline.recognition.web_app import Recognition, make_app
     except ModuleNotFoundError as error:
         if error.name not in ("uvicorn", "starlette"):
             raise

@@ -9,10 +9,10 @@ import typer
 
 from engine.cli import command
 from engine.files import sha256_of
-from pipeline.backends import RecogniserOptions, open_backend
-from pipeline.gallery_store import Gallery
-from pipeline.passphrase import read_passphrase
-from pipeline.photographs import FaceReader, PhotographError, each, photograph_files
+from pipeline.recognition.backends import RecogniserOptions, open_backend
+from pipeline.recognition.gallery_store import Gallery
+from pipeline.recognition.passphrase import read_passphrase
+from pipeline.recognition.photographs import FaceReader, PhotographError, each, photograph_files
 
 
 @dataclass(frozen=True, kw_only=True)

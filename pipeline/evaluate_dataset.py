@@ -9,15 +9,15 @@ import typer
 
 from engine.cli import command, config_as_dict
 from engine.runtime import pick_device
-from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
-from pipeline.embedding_cache import EmbeddingCache
-from pipeline.evaluation import Plan, cells_of, differences, embed_cells, evaluate
-from pipeline.evaluation_faces import EvaluationDataError, Split, open_split, parse_sizes
-from pipeline.freezing import Frozen, freeze_thresholds
-from pipeline.protocols import PairList, SearchPlan, default_search_plan, read_image_list, read_pair_list
-from pipeline.report import build_report, print_table, write_report
-from pipeline.systems import Embedder, Networks, System, load_networks
-from pipeline.thresholds import Target, parse_target
+from pipeline.evaluation.choices import choose_dsr, choose_edgeface, choose_finetuned
+from pipeline.evaluation.embedding_cache import EmbeddingCache
+from pipeline.evaluation.evaluate import Plan, cells_of, differences, embed_cells, evaluate
+from pipeline.evaluation.faces import EvaluationDataError, Split, open_split, parse_sizes
+from pipeline.evaluation.freezing import Frozen, freeze_thresholds
+from pipeline.evaluation.protocols import PairList, SearchPlan, default_search_plan, read_image_list, read_pair_list
+from pipeline.evaluation.systems import Embedder, Networks, System, load_networks
+from pipeline.evaluation.thresholds import Target, parse_target
+from pipeline.reporting.report import build_report, print_table, write_report
 
 
 @dataclass(frozen=True)

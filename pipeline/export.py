@@ -21,13 +21,13 @@ from dataset.store import FaceStore
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import atomic_path, write_text
-from pipeline import parity
-from pipeline.chain import Chain, Embed, Enlarge
-from pipeline.deployed import DeployedNetworks, load_deployed, model_hash
-from pipeline.model_card import model_card
-from pipeline.onnx_graph import compose, to_onnx
-from pipeline.onnx_precision import calibrated, narrowed
-from pipeline.onnx_recognizer import METADATA_KEY, OnnxRecognizer
+from pipeline.deployment import parity
+from pipeline.deployment.chain import Chain, Embed, Enlarge
+from pipeline.deployment.deployed import DeployedNetworks, load_deployed, model_hash
+from pipeline.deployment.model_card import model_card
+from pipeline.deployment.onnx_graph import compose, to_onnx
+from pipeline.deployment.onnx_precision import calibrated, narrowed
+from pipeline.recognition.onnx_recognizer import METADATA_KEY, OnnxRecognizer
 from pipeline.recognizer import LARGEST_VLR_PX
 
 SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "torchscript": ".ts", "safetensors": ".safetensors"}

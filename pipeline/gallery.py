@@ -10,8 +10,8 @@ import typer
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import write_json
-from pipeline.gallery_store import Gallery
-from pipeline.passphrase import read_passphrase
+from pipeline.recognition.gallery_store import Gallery
+from pipeline.recognition.passphrase import read_passphrase
 
 
 class GalleryCommandError(UserError):

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli import command
-from pipeline.answers import Identifier
-from pipeline.backends import RecogniserOptions, open_backend
-from pipeline.gallery_store import Gallery
-from pipeline.passphrase import read_passphrase
-from pipeline.photographs import FaceReader, each, photograph_files
+from pipeline.recognition.answers import Identifier
+from pipeline.recognition.backends import RecogniserOptions, open_backend
+from pipeline.recognition.gallery_store import Gallery
+from pipeline.recognition.passphrase import read_passphrase
+from pipeline.recognition.photographs import FaceReader, each, photograph_files
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from engine.cli import command
-from pipeline.backends import RecogniserOptions, open_backend
-from pipeline.photographs import FaceReader
+from pipeline.recognition.backends import RecogniserOptions, open_backend
+from pipeline.recognition.photographs import FaceReader
 
 
 @dataclass(frozen=True, kw_only=True)

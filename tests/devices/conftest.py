@@ -8,7 +8,7 @@ import torch
 
 from dsr.network import DSR
 from facial_rec.edgeface import build
-from pipeline.deployed import DeployedNetworks
+from pipeline.deployment.deployed import DeployedNetworks
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +26,8 @@ def onnx_model(deployed: DeployedNetworks, tmp_path_factory: pytest.TempPathFact
     """The networks as an exported file."""
     onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
     pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
-    from pipeline.chain import Embed, Enlarge
-    from pipeline.onnx_graph import compose, to_onnx
+    from pipeline.deployment.chain import Embed, Enlarge
+    from pipeline.deployment.onnx_graph import compose, to_onnx
 
     embed = to_onnx(Embed(deployed.small))
     model = compose(to_onnx(Enlarge(), None), to_onnx(deployed.dsr), embed, embed, 32)

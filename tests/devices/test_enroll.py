@@ -13,9 +13,9 @@ from PIL import Image
 from dataset.images import read_image
 from pipeline.enroll import EnrollConfig, enroll
 from pipeline.gallery import GalleryConfig, gallery
-from pipeline.gallery_store import Gallery, GalleryError
 from pipeline.identify import IdentifyConfig, identify
-from pipeline.photographs import PhotographError
+from pipeline.recognition.gallery_store import Gallery, GalleryError
+from pipeline.recognition.photographs import PhotographError
 from pipeline.verify import VerifyConfig, verify
 
 

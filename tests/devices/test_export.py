@@ -11,14 +11,14 @@ from dataset.store import FaceStore
 from dsr.network import DSR
 from dsr.weights import save_dsr
 from facial_rec.edgeface import build
-from pipeline import parity
-from pipeline.deployed import DeployedNetworks
+from pipeline.deployment import parity
+from pipeline.deployment.deployed import DeployedNetworks
 from pipeline.export import ExportConfig, ExportError, export
-from pipeline.onnx_recognizer import OnnxRecognizer
+from pipeline.recognition.onnx_recognizer import OnnxRecognizer
 
 onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
 
-from pipeline.onnx_precision import narrowed, quantised  # noqa: E402
+from pipeline.deployment.onnx_precision import narrowed, quantised  # noqa: E402
 
 
 @pytest.fixture(scope="module")

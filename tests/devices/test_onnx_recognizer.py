@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.deployed import DeployedNetworks
-from pipeline.onnx_recognizer import OnnxModelError, OnnxRecognizer, shrink_to_face
+from pipeline.deployment.deployed import DeployedNetworks
+from pipeline.recognition.onnx_recognizer import OnnxModelError, OnnxRecognizer, shrink_to_face
 from pipeline.recognizer import enlarge_faces
 
 
@@ -53,8 +53,9 @@ def test_large_faces_are_shrunk_as_torch_does() -> None:
 def test_nothing_on_the_way_of_onnx_imports_torch(onnx_model: Path, root: Path) -> None:
     code = f"""
 import sys
-import pipeline.enroll, pipeline.identify, pipeline.verify, pipeline.gallery, pipeline.demo, pipeline.web_app
-from pipeline.onnx_recognizer import OnnxRecognizer
+import pipeline.enroll, pipeline.identify, pipeline.verify, pipeline.gallery, pipeline.demo
+import pipeline.recognition.web_app
+from pipeline.recognition.onnx_recognizer import OnnxRecognizer
 OnnxRecognizer({str(onnx_model)!r})
 print([name for name in ("torch", "timm", "cv2", "matplotlib", "scipy") if name in sys.modules])
 """
@@ -73,7 +74,10 @@ def test_the_small_distribution_lists_what_its_modules_import(root: Path) -> Non
         for node in ast.walk(ast.parse((root / module).read_text(encoding="utf-8"))):
             name = node.module if isinstance(node, ast.ImportFrom) else None
             if name and name.split(".")[0] in ("engine", "dataset", "pipeline", "dsr", "facial_rec"):
-                assert f"{name.replace('.', '/')}.py" in modules | {"pipeline/torch_backend.py"}, (module, name)
+                assert f"{name.replace('.', '/')}.py" in modules | {"pipeline/recognition/torch_backend.py"}, (
+                    module,
+                    name,
+                )
 
 
 @pytest.mark.parametrize(

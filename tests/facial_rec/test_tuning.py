@@ -32,7 +32,7 @@ def test_low_rank_products_start_at_zero_and_merge_into_plain_weights() -> None:
     adapted = prepare_tuning(network(), "lowrank", rank=4)
     torch.testing.assert_close(adapted(faces), plain(faces))
     with torch.no_grad():
-        for name, parameter in adapted.named_parameters():
+        for parameter in adapted.parameters():
             if parameter.requires_grad:
                 parameter.add_(0.01 * torch.randn_like(parameter))
     merged = network()

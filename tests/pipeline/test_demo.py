@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.answers import Identifier
-from pipeline.photographs import FaceReader
+from pipeline.recognition.answers import Identifier
+from pipeline.recognition.photographs import FaceReader
 
 starlette = pytest.importorskip("starlette", reason="needs the extra `web`")
 uvicorn = pytest.importorskip("uvicorn", reason="needs the extra `web`")
 
-from pipeline.web_app import LARGEST_UPLOAD_BYTES, Recognition, make_app  # noqa: E402
+from pipeline.recognition.web_app import LARGEST_UPLOAD_BYTES, Recognition, make_app  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
 

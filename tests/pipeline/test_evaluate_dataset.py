@@ -53,7 +53,7 @@ def test_names_with_commas_quotes_spaces_and_accents_survive(report_folder):
 
 
 def test_a_second_evaluation_embeds_nothing_and_says_the_same(chain, report_folder, monkeypatch, run, arguments):
-    monkeypatch.setattr("pipeline.systems.Embedder._batch", lambda *_: pytest.fail("embedded again"))
+    monkeypatch.setattr("pipeline.evaluation.systems.Embedder._batch", lambda *_: pytest.fail("embedded again"))
     assert run(evaluate_main, arguments(chain, chain / "again")) == 0
     first, second = (json.loads((folder / "report.json").read_text()) for folder in (report_folder, chain / "again"))
     assert first["results"] == second["results"]

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.gallery_store import EMBEDDING_SIZE, Gallery, GalleryError
-from pipeline.template_cipher import PassphraseError
+from pipeline.recognition.gallery_store import EMBEDDING_SIZE, Gallery, GalleryError
+from pipeline.recognition.template_cipher import PassphraseError
 
 MODEL = "a" * 64
 
@@ -21,7 +21,7 @@ ENROL_FOREVER = f"""
 import sys
 from pathlib import Path
 import numpy as np
-from pipeline.gallery_store import Gallery
+from pipeline.recognition.gallery_store import Gallery
 path, writer = Path(sys.argv[1]), sys.argv[2]
 limit = int(sys.argv[3])
 print("ready", flush=True)
@@ -35,7 +35,7 @@ with Gallery.open(path, "{MODEL}") as gallery:
 READ_FOR = f"""
 import sys, time
 from pathlib import Path
-from pipeline.gallery_store import Gallery
+from pipeline.recognition.gallery_store import Gallery
 until, seen = time.monotonic() + float(sys.argv[2]), 0
 while time.monotonic() < until:
     with Gallery.open(Path(sys.argv[1]), "{MODEL}") as gallery:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from pipeline.template_cipher import SALT_BYTES, PassphraseError, TemplateCipher
+from pipeline.recognition.template_cipher import SALT_BYTES, PassphraseError, TemplateCipher
 
 EMBEDDING_SIZE = 512
 APPLICATION_ID = 0x44535245  # "DSRE", where `file` and others look for the owner of an SQLite file

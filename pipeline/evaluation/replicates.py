@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.files import atomic_path
-from pipeline.evaluation import Measured
-from pipeline.measures import Json
+from pipeline.evaluation.evaluate import Measured
+from pipeline.evaluation.measures import Json
 
 NAME = "replicates.npz"
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.comparisons import mean_templates, score_blocks
+from pipeline.evaluation.protocols import SearchPlan
 from pipeline.folds import FoldAccuracy
 from pipeline.identification import Searches, cmc, fnir_at_fpir, join_searches, open_set, searches
-from pipeline.protocols import SearchPlan
 from pipeline.verification import (
     Array,
     auc,

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.comparisons import all_pairs
-from pipeline.evaluation_faces import HR_PX, Split
-from pipeline.thresholds import Target, read_threshold, refuse_other_system, threshold_for
+from pipeline.evaluation.faces import HR_PX, Split
+from pipeline.evaluation.thresholds import Target, read_threshold, refuse_other_system, threshold_for
 
 Cell = tuple[str, int]
 

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from engine.files import atomic_path
-from pipeline.evaluation_faces import HR_PX
-from pipeline.measures import Json
-from pipeline.summary import main_system, size_name
+from pipeline.evaluation.faces import HR_PX
+from pipeline.evaluation.measures import Json
+from pipeline.reporting.summary import main_system, size_name
 
 FORMATS = ("png", "svg")
 COLOURS = {

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from pipeline.bootstrap import IdentityBootstrap, Weights, rate_interval
 from pipeline.comparisons import PairScores
-from pipeline.measures import Json
+from pipeline.evaluation.measures import Json
 from pipeline.verification import error_rates
 
 MOST_VALUES = 12

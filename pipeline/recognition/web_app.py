@@ -26,9 +26,9 @@ from starlette.routing import Route
 
 from dataset.align import FACE_PX
 from engine.errors import UserError
-from pipeline.answers import Identifier
-from pipeline.backends import Backend
-from pipeline.photographs import SMALLEST_PX, FaceReader, SeenFace
+from pipeline.recognition.answers import Identifier
+from pipeline.recognition.backends import Backend
+from pipeline.recognition.photographs import SMALLEST_PX, FaceReader, SeenFace
 
 LARGEST_UPLOAD_BYTES = 12_000_000
 MOST_FACES = 8

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from pipeline.deployed import load_deployed, model_hash
+from pipeline.deployment.deployed import load_deployed, model_hash
 
 
 class ThresholdMissingError(UserError):

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from engine.files import write_text
-from pipeline.evaluation import Measured
-from pipeline.evaluation_faces import HR_PX, Picture, Split
-from pipeline.measures import Json
-from pipeline.plots import COLOURS
+from pipeline.evaluation.evaluate import Measured
+from pipeline.evaluation.faces import HR_PX, Picture, Split
+from pipeline.evaluation.measures import Json
+from pipeline.reporting.plots import COLOURS
 
 TEMPLATE = "report_page.html"
 _SHOWN = 6
@@ -32,7 +32,7 @@ def write_page(path: Path, report: Json, measured: list[Measured], split: Split)
     """
     shown = [cell for cell in measured if cell.system.key == report["main_system"]]
     pictures = [_pictures_of(cell, split) for cell in shown]
-    template = files("pipeline").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    template = files("pipeline.reporting").joinpath(TEMPLATE).read_text(encoding="utf-8")
     for place, value in (("__REPORT__", report), ("__PICTURES__", pictures), ("__COLOURS__", COLOURS)):
         template = template.replace(place, _embedded(value), 1)
     write_text(path, template)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.template_cipher import PassphraseError
+from pipeline.recognition.template_cipher import PassphraseError
 
 
 def read_passphrase(path: Path | None) -> str | None:

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 
 from engine.files import atomic_path, write_json, write_text
-from pipeline.evaluation import Measured, Plan, settings_of
-from pipeline.evaluation_faces import HR_PX, Split
-from pipeline.freezing import Frozen
-from pipeline.measures import Json
-from pipeline.page import write_page
-from pipeline.plots import write_plots
-from pipeline.replicates import write_replicates
-from pipeline.summary import headline, lead, main_system, summary_markdown, table_rows
-from pipeline.systems import SYSTEMS, Networks, System
+from pipeline.evaluation.evaluate import Measured, Plan, settings_of
+from pipeline.evaluation.faces import HR_PX, Split
+from pipeline.evaluation.freezing import Frozen
+from pipeline.evaluation.measures import Json
+from pipeline.evaluation.replicates import write_replicates
+from pipeline.evaluation.systems import SYSTEMS, Networks, System
+from pipeline.reporting.page import write_page
+from pipeline.reporting.plots import write_plots
+from pipeline.reporting.summary import headline, lead, main_system, summary_markdown, table_rows
 
 SCHEMA = "dsr-edgeface/evaluation/1"
 """Grows when a field changes its meaning or goes; see docs/report-schema.md."""
@@ -45,7 +45,7 @@ def build_report(
         networks: What was evaluated.
         systems: The rows.
         measured: Every cell.
-        differences: From `pipeline.evaluation.differences`.
+        differences: From `pipeline.evaluation.evaluate.differences`.
         plan: What was compared.
         frozen: Where the thresholds come from.
         config: The command's options.

@@ -9,11 +9,11 @@ import typer
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from pipeline.onnx_recognizer import OnnxRecognizer
+from pipeline.recognition.onnx_recognizer import OnnxRecognizer
 
 Floats = NDArray[np.float32]
 
-SHIPPED = Path(__file__).parent / "models" / "recogniser.onnx"
+SHIPPED = Path(__file__).parents[1] / "models" / "recogniser.onnx"
 
 
 class BackendError(UserError):
@@ -75,9 +75,9 @@ def open_backend(options: RecogniserOptions) -> Backend:
 
 def _torch_backend(options: RecogniserOptions) -> Backend:
     try:
-        from pipeline.torch_backend import TorchBackend
+        from pipeline.recognition.torch_backend import TorchBackend
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "pipeline.torch_backend"):  # the small distribution holds neither
+        if error.name not in ("torch", "pipeline.recognition.torch_backend"):  # the small distribution holds neither
             raise
         raise BackendError("--backend torch: torch is not installed here; use --backend onnx") from None
     return TorchBackend(options.edgeface, options.dsr, options.adapter)

@@ -15,7 +15,7 @@ from dsr.weights import load_dsr
 from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.embedding import EdgeFaceEmbedding
-from pipeline.chain import Embed
+from pipeline.deployment.chain import Embed
 from pipeline.recognizer import LARGEST_VLR_PX, Recognizer
 
 Floats = NDArray[np.float32]

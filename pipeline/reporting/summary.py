@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pipeline.evaluation_faces import HR_PX, NATIVE_PX
-from pipeline.measures import Json
+from pipeline.evaluation.faces import HR_PX, NATIVE_PX
+from pipeline.evaluation.measures import Json
 
 MAIN_SYSTEMS = ("dsr+adapted", "dsr+finetuned", "dsr", "adapted", "finetuned", "bicubic")
 """Which row stands for the system under test: the first that is there."""

@@ -10,12 +10,10 @@ from tqdm import tqdm
 from pipeline.bootstrap import IdentityBootstrap, Weights, draw_people, rate_interval
 from pipeline.comparisons import PairScores, all_pairs, listed_pairs
 from pipeline.differences import mcnemar, paired_difference
-from pipeline.evaluation_faces import HR_PX, Split
-from pipeline.extremes import Extremes, counts_by_threshold, find_extremes
-from pipeline.folds import FoldAccuracy, fold_accuracy
-from pipeline.groups import group_figures
-from pipeline.identification import Searches
-from pipeline.measures import (
+from pipeline.evaluation.extremes import Extremes, counts_by_threshold, find_extremes
+from pipeline.evaluation.faces import HR_PX, Split
+from pipeline.evaluation.groups import group_figures
+from pipeline.evaluation.measures import (
     FARS,
     Json,
     fold_figures,
@@ -23,9 +21,11 @@ from pipeline.measures import (
     search_gallery,
     verification_figures,
 )
-from pipeline.protocols import PairList, SearchPlan
-from pipeline.summary import value_of
-from pipeline.systems import Embedder, System
+from pipeline.evaluation.protocols import PairList, SearchPlan
+from pipeline.evaluation.systems import Embedder, System
+from pipeline.folds import FoldAccuracy, fold_accuracy
+from pipeline.identification import Searches
+from pipeline.reporting.summary import value_of
 from pipeline.verification import sort_both
 
 Embeddings = NDArray[np.float32]

@@ -16,8 +16,8 @@ from dsr.weights import load_dsr
 from engine.files import sha256_of
 from facial_rec.edgeface import EMBEDDING_SIZE
 from facial_rec.embedding import EdgeFaceEmbedding
-from pipeline.embedding_cache import EmbeddingCache
-from pipeline.evaluation_faces import HR_PX, Split, stack
+from pipeline.evaluation.embedding_cache import EmbeddingCache
+from pipeline.evaluation.faces import HR_PX, Split, stack
 from pipeline.recognizer import LARGEST_VLR_PX, Enlarge, Recognizer, join_views
 
 BATCH = 64

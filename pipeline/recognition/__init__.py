@@ -1,0 +1,1 @@
+"""Faces to people: backends, photographs, galleries, the local page."""
