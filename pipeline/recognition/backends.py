@@ -13,7 +13,8 @@ from pipeline.recognition.onnx_recognizer import OnnxRecognizer
 
 Floats = NDArray[np.float32]
 
-SHIPPED = Path(__file__).parents[1] / "models" / "recogniser.onnx"
+EXPORTED = Path("runs/export/recogniser.onnx")
+"""Where `pipeline export` leaves its file. None ships: EdgeFace's weights are not ours to give."""
 
 
 class BackendError(UserError):
@@ -49,7 +50,7 @@ class RecogniserOptions:
     backend: Annotated[
         Literal["onnx", "torch"], typer.Option(help="What computes; torch takes the networks one by one.")
     ] = "onnx"
-    model: Annotated[Path | None, typer.Option(help="Exported model (onnx); without it, the one that ships.")] = None
+    model: Annotated[Path, typer.Option(help="Exported model (onnx).")] = EXPORTED
     edgeface: Annotated[str, typer.Option(help="Original EdgeFace (torch); a name or a path.")] = "edgeface_xxs.pt"
     dsr: Annotated[Path | None, typer.Option(help="Super-resolver (torch); without it, the trained default.")] = None
     adapter: Annotated[Path | None, typer.Option(help="Adapter for faces up to 32 px (torch).")] = None
@@ -60,17 +61,16 @@ def open_backend(options: RecogniserOptions) -> Backend:
     """Return the recogniser that the flags name.
 
     Raises:
-        BackendError: No model is given and none ships, or torch is not installed.
+        BackendError: No model was exported yet, or torch is not installed.
         OnnxModelError: A file that is no exported recogniser.
     """
     if options.backend == "torch":
         return _torch_backend(options)
-    path = options.model or SHIPPED
-    if options.model is None and not SHIPPED.is_file():
+    if options.model == EXPORTED and not EXPORTED.is_file():
         raise BackendError(
-            "no --model given and none ships with this installation; make one: python -m pipeline export"
+            f"{EXPORTED}: no exported model yet; make one with python -m pipeline export, or pass --model"
         )
-    return OnnxRecognizer(path, threads=options.threads)
+    return OnnxRecognizer(options.model, threads=options.threads)
 
 
 def _torch_backend(options: RecogniserOptions) -> Backend:
