@@ -13,11 +13,11 @@ from dataset.store import FaceStore
 from dsr.losses import LossWeights, RestorationLoss, vgg_distance
 from dsr.network import DSR
 from dsr.samples import sample_grid
-from dsr.weights import load_dsr, save_dsr
+from dsr.weights import PRETRAINED, load_dsr, save_dsr
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.cli import command
 from engine.errors import UserError
-from engine.files import write_json
+from engine.files import sha256_of, write_json
 from engine.interrupt import StopRequest, graceful_stop
 from engine.options import (
     Accumulate,
@@ -73,7 +73,9 @@ class TrainConfig:
     epochs: Epochs = 100
     batch: BatchSize = 16
     accumulate: Accumulate = 1
-    preset: Annotated[Literal["small", "base", "large"], typer.Option(help="Size of the network.")] = "base"
+    preset: Annotated[
+        Literal["small", "base", "large"], typer.Option(help="Size of the network; --init brings its own.")
+    ] = "base"
     init: Annotated[str | None, typer.Option(help="Super-resolver to start from; 'default' is the one shipped.")] = None
     rate: Rate = 1e-3
     warmup: Warmup = 200
@@ -120,6 +122,8 @@ def train(config: TrainConfig) -> None:
     held_out = FaceStore.open(config.dataset / "val_processed")
     inputs = {f"edgeface {number}": each.sha256 for number, each in enumerate(recognisers)}
     inputs |= {"train": store.sha256, "validation": held_out.sha256}
+    if config.init is not None:
+        inputs["init"] = sha256_of(PRETRAINED if config.init == "default" else Path(config.init))
     with open_run(config, inputs, accelerator.is_main_process) as folder:
         seed_everything(config.seed)
         run = _Run(config, folder, accelerator, recognisers, store)
@@ -154,7 +158,7 @@ class _Run:
         device = accelerator.device
         self.targets = [HrTargets(each, store, device) for each in recognisers] if ahead else None
         self.loss = RestorationLoss(weights, recognisers, perceptual, accelerator.gather, config.displace)
-        model = DSR(config.preset) if config.init is None else _initial(config)
+        model = _initial(config)
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last)
         steps = config.epochs * len(self.batches) // config.accumulate
@@ -271,17 +275,16 @@ class _Run:
 
 
 def _initial(config: TrainConfig) -> DSR:
-    model = load_dsr(None if config.init == "default" else config.init).requires_grad_(True)
-    if model.preset != config.preset:
-        raise UserError(
-            f"--init {config.init}: preset {model.preset}, not {config.preset}; pass --preset {model.preset}"
-        )
-    return model
+    if config.init is None:
+        return DSR(config.preset)
+    return load_dsr(None if config.init == "default" else config.init).requires_grad_(True)
 
 
 def _check(config: TrainConfig) -> None:
     if config.min_size > config.max_size:
         raise UserError(f"--min-size {config.min_size}: larger than --max-size {config.max_size}")
+    if config.init is not None and config.init != "default" and not Path(config.init).is_file():
+        raise UserError(f"--init {config.init}: no such file; check the path")
     if not config.edgeface:
         raise UserError("--edgeface: at least one EdgeFace file is needed")
 

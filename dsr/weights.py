@@ -15,7 +15,7 @@ from engine.errors import UserError
 from engine.files import write_bytes
 
 FORMAT = "dsr"
-PRETRAINED = Path(__file__).parent / "pretrained" / "dsr_base.safetensors"
+PRETRAINED = Path(__file__).parent / "pretrained" / "dsr.safetensors"
 
 
 class DSRWeightsError(UserError):
