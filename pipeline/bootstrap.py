@@ -45,25 +45,34 @@ def interval(values: NDArray[np.floating], level: float = 0.95) -> tuple[float, 
 
 
 def rate_interval(value: float, values: NDArray[np.floating], people: int) -> tuple[float, float] | None:
-    """Return the 95 % interval of a rate: its log-odds plus and minus t times the replicates' deviation.
+    """Return the 95 % interval of a rate: its log-odds plus and minus t times their standard error.
 
     Rates near 0 or 1 are skewed, and percentiles of few people cover too rarely; on log-odds they are nearly
-    symmetric (`benchmarks/coverage.py` measures both). Where a replicate is 0 or 1 there are no log-odds: percentiles.
+    symmetric. The spread of n people drawn from themselves is sqrt((n - 1) / n) of that of n people drawn afresh, which
+    is made good (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 2.6). Where a replicate
+    is 0 or 1 there are no log-odds: percentiles. `benchmarks/coverage.py` measures both.
 
     Args:
         value: The rate itself.
         values: (R,) its replicates; NaN where not measurable.
-        people: How many were resampled; t has one degree of freedom fewer.
+        people: How many of those resampled have comparisons that the rate counts.
     """
     values = values[np.isfinite(values)]
     if len(values) < 2 or min(value, values.min()) <= 0 or max(value, values.max()) >= 1:
         return interval(values)
     odds = np.log(values / (1 - values))
-    z, freedom = 1.959964, max(people - 1, 1)
-    reach = (z + (z**3 + z) / (4 * freedom)) * float(odds.std(ddof=1))
+    freedom = max(people - 1, 1)
+    spread = float(odds.std(ddof=1)) * np.sqrt((freedom + 1) / freedom)
+    reach = _t_quantile(1 / (1 / freedom + 1 / (len(odds) - 1))) * spread  # few people and few replicates both blur it
     centre = float(np.log(value / (1 - value)))
     low, high = (1 / (1 + np.exp(-(centre + side * reach))) for side in (-1, 1))
     return float(low), float(high)
+
+
+def _t_quantile(freedom: float) -> float:
+    """Return the 97.5 % point of Student's t (Abramowitz and Stegun 26.7.5), within 1 % from 5 degrees of freedom."""
+    z = 1.959964
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,9 @@ class IdentityBootstrap:
         impostor: (I,) scores.
         impostor_people: (I, 2) both people of each.
         weights: (R, P) from `draw_people`; shared by the systems that are compared.
+
+    Attributes:
+        mated: How many people have genuine comparisons; figures that count those are no surer than so many people.
     """
 
     def __init__(
@@ -109,6 +121,7 @@ class IdentityBootstrap:
         self._weight_above = self._impostor_weights_above_edges()
         self._impostors = self._weight_above[-1]
         self._genuine_tails = np.bincount(self._events.person, minlength=weights.shape[1])
+        self.mated = int(np.count_nonzero(self._genuine_tails))
         self._genuines = (weights @ self._genuine_tails.astype(np.float64)).astype(np.float64)
 
     def tar_at_far(self, far: float) -> NDArray[np.float64]:

@@ -141,9 +141,8 @@ def _achieved(found: PairScores, threshold: float, split: Split, config: ChooseC
             found.genuine, person[found.genuine_rows[:, 0]], found.impostor, person[found.impostor_rows()], weights
         )
         fmr, fnmr = replicas.rates(threshold)
-        people = len(split.people)
-        achieved["fmr_interval"] = rate_interval(rates.fmr, fmr, people)
-        achieved["fnmr_interval"] = rate_interval(rates.fnmr, fnmr, people)
+        achieved["fmr_interval"] = rate_interval(rates.fmr, fmr, len(split.people))
+        achieved["fnmr_interval"] = rate_interval(rates.fnmr, fnmr, replicas.mated)
     return achieved
 
 

@@ -187,7 +187,8 @@ def _rank_interval(cell: Measured, found: Searches, person: NDArray[np.int64], w
     with np.errstate(invalid="ignore"):
         cell.replicates["rank1"] = (weights @ first) / (weights @ searches_of)
     rank1 = cell.figures["identification"]["cmc"][0]
-    cell.figures["identification"]["rank1_interval"] = rate_interval(rank1, cell.replicates["rank1"], people)
+    searching = int(np.count_nonzero(searches_of))
+    cell.figures["identification"]["rank1_interval"] = rate_interval(rank1, cell.replicates["rank1"], searching)
 
 
 def _add_pairs(cell: Measured, probes: Embeddings, gallery: Embeddings, plan: Plan) -> None:
@@ -230,15 +231,16 @@ def _add_intervals(cell: Measured, replicas: IdentityBootstrap) -> None:
     people = verification["interval_people"] = replicas.weights.shape[1]
     for entry in verification["tar_at_far"]:
         values = replicas.tar_at_far(entry["target_far"])
-        entry["interval"] = rate_interval(entry["tar"], values, people) if entry["measurable"] else None
+        entry["interval"] = rate_interval(entry["tar"], values, replicas.mated) if entry["measurable"] else None
         if entry["measurable"]:
             cell.replicates[f"tar@far={entry['target_far']:g}"] = values
     cell.replicates["eer"] = replicas.eer()
-    verification["eer"]["interval"] = rate_interval(verification["eer"]["value"], cell.replicates["eer"], people)
+    equal = verification["eer"]
+    equal["interval"] = rate_interval(equal["value"], cell.replicates["eer"], replicas.mated)
     cell.replicates["fmr"], cell.replicates["fnmr"] = replicas.rates(cell.threshold)
     rates = verification["at_threshold"]
-    for name in ("fmr", "fnmr"):
-        rates[f"{name}_interval"] = rate_interval(rates[name], cell.replicates[name], people)
+    for name, counted in (("fmr", people), ("fnmr", replicas.mated)):
+        rates[f"{name}_interval"] = rate_interval(rates[name], cell.replicates[name], counted)
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:

@@ -55,9 +55,8 @@ def _figures(
     genuine_person = person[scores.genuine_rows[inside_genuine, 0]]
     replicas = IdentityBootstrap(genuine, genuine_person, impostor, person[rows[inside]], weights)
     fmr, fnmr = replicas.rates(threshold)
-    people = counts["people"]
     return {
         **counts,
-        "fmr_interval": rate_interval(rates.fmr, fmr, people),
-        "fnmr_interval": rate_interval(rates.fnmr, fnmr, people),
+        "fmr_interval": rate_interval(rates.fmr, fmr, counts["people"]),
+        "fnmr_interval": rate_interval(rates.fnmr, fnmr, replicas.mated),
     }
