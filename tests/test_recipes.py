@@ -13,6 +13,7 @@ COMMANDS = {
     "run.toml": ("pipeline.run", "RunConfig"),
     "scratch.toml": ("facial_rec.train_edgeface", "ScratchConfig"),
     "dsr.toml": ("dsr.train_dsr", "TrainConfig"),
+    "dsr-first-part.toml": ("dsr.train_dsr", "TrainConfig"),
     "finetune.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
     "adapter.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
     "evaluate.toml": ("pipeline.evaluate_dataset", "EvaluateConfig"),
