@@ -185,7 +185,7 @@ def _discard(_: Tensor) -> None:
 
 def _faces(folder: Path) -> tuple[FaceStore, list[Path]]:
     people = torch.arange(FACES // 4).repeat_interleave(4)
-    pixels = synthetic_faces(people, torch.arange(4).repeat(FACES // 4), seed=0).mul(255).round().byte()
+    pixels = synthetic_faces(people, torch.arange(4).repeat(FACES // 4), seed=0)
     arrays = list(pixels.permute(0, 2, 3, 1).contiguous().numpy())
     paths = [folder / f"{row}.png" for row in range(FACES)]
     for path, array in zip(paths, arrays, strict=True):

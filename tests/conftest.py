@@ -41,7 +41,7 @@ def dataset_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, first, count in (("train", 0, 6), ("val", 100, 4)):
         people = torch.arange(first, first + count).repeat_interleave(4)
         faces = synthetic_faces(people, torch.arange(4).repeat(count), seed=0)
-        pixels = (faces * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        pixels = faces.permute(0, 2, 3, 1).contiguous().numpy()
         names = [f"person_{int(person)}" for person in people]
         images = [f"{name}/{row % 4}.png" for row, name in enumerate(names)]
         FaceStore.build(root / f"{split}_processed", iter(pixels), images, names)
