@@ -21,7 +21,7 @@ from facial_rec.edgeface import build
 from pipeline.deployment.chain import Chain, Embed, Enlarge
 from pipeline.deployment.onnx_graph import compose, to_onnx
 from pipeline.deployment.onnx_precision import calibrated, narrowed
-from pipeline.search import TemplateIndex
+from pipeline.recognition.search import TemplateIndex
 
 ROUNDS, REPEATS, GALLERY = 12, 3, 100_000
 

@@ -14,7 +14,7 @@ from engine.runtime import pick_device
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.face_folder import embed_folder
 from facial_rec.refusals import FacesError
-from pipeline.verification import auc
+from pipeline.scores.verification import auc
 
 _MOST_FACES = 5000
 

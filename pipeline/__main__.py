@@ -13,7 +13,6 @@ COMMANDS = {
     "identify": ("pipeline.identify", "Search a face in a gallery."),
     "verify": ("pipeline.verify", "Compare two faces."),
     "demo": ("pipeline.demo", "Try the recogniser in a browser."),
-    "demo-chain": ("pipeline.demo_chain", "Train and evaluate on synthetic faces in some minutes."),
 }
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ import typer
 
 from engine.cli import command
 from engine.runtime import pick_device
-from pipeline.bootstrap import IdentityBootstrap, draw_people, rate_interval
-from pipeline.comparisons import PairScores, all_pairs
 from pipeline.evaluation.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.evaluate import embed_cells
@@ -26,7 +24,9 @@ from pipeline.evaluation.thresholds import (
     write_threshold,
 )
 from pipeline.reporting.summary import MAIN_SYSTEMS, in_hundred, one_in, size_name
-from pipeline.verification import error_rates
+from pipeline.scores.bootstrap import IdentityBootstrap, draw_people, rate_interval
+from pipeline.scores.comparisons import PairScores, all_pairs
+from pipeline.scores.verification import error_rates
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ The ideas stand in files of their own: `verification` (1:1), `folds` (LFW's accu
 `bootstrap` (intervals and paired differences).
 """
 
-from pipeline.folds import FoldAccuracy, best_threshold, fold_accuracy
-from pipeline.identification import OpenSetRates, Searches, cmc, fnir_at_fpir, join_searches, open_set, searches
-from pipeline.verification import (
+from pipeline.scores.folds import FoldAccuracy, best_threshold, fold_accuracy
+from pipeline.scores.identification import OpenSetRates, Searches, cmc, fnir_at_fpir, join_searches, open_set, searches
+from pipeline.scores.verification import (
     DetectionCost,
     Eer,
     ErrorRates,

@@ -12,7 +12,7 @@ from dataset.degrade import enlarge, shrink
 from dataset.store import FaceStore
 from engine.errors import UserError
 from engine.randomness import generator_for
-from pipeline.verification import best_accuracy, eer, tar_at_far
+from pipeline.scores.verification import best_accuracy, eer, tar_at_far
 
 SIZES_PX = (8, 12, 16, 24, 32)
 BATCH = 64

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dataset.degrade import shrink
 from dataset.store import FaceStore
 from engine.errors import GateError
-from pipeline.bootstrap import IdentityBootstrap, draw_people
-from pipeline.differences import paired_difference
-from pipeline.verification import tar_at_far
+from pipeline.scores.bootstrap import IdentityBootstrap, draw_people
+from pipeline.scores.differences import paired_difference
+from pipeline.scores.verification import tar_at_far
 
 Floats = NDArray[np.float32]
 EmbedFaces = Callable[[Floats], Floats]

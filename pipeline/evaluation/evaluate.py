@@ -7,9 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.bootstrap import IdentityBootstrap, Weights, draw_people, rate_interval
-from pipeline.comparisons import PairScores, all_pairs, listed_pairs
-from pipeline.differences import mcnemar, paired_difference
 from pipeline.evaluation.extremes import Extremes, counts_by_threshold, find_extremes
 from pipeline.evaluation.faces import HR_PX, Split
 from pipeline.evaluation.groups import group_figures
@@ -23,10 +20,13 @@ from pipeline.evaluation.measures import (
 )
 from pipeline.evaluation.protocols import PairList, SearchPlan
 from pipeline.evaluation.systems import Embedder, System
-from pipeline.folds import FoldAccuracy, fold_accuracy
-from pipeline.identification import Searches
 from pipeline.reporting.summary import value_of
-from pipeline.verification import sort_both
+from pipeline.scores.bootstrap import IdentityBootstrap, Weights, draw_people, rate_interval
+from pipeline.scores.comparisons import PairScores, all_pairs, listed_pairs
+from pipeline.scores.differences import mcnemar, paired_difference
+from pipeline.scores.folds import FoldAccuracy, fold_accuracy
+from pipeline.scores.identification import Searches
+from pipeline.scores.verification import sort_both
 
 Embeddings = NDArray[np.float32]
 Cell = tuple[str, int]

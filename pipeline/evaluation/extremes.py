@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.comparisons import FAILED_SCORE, PairScores
-from pipeline.verification import Array
+from pipeline.scores.comparisons import FAILED_SCORE, PairScores
+from pipeline.scores.verification import Array
 
 STEP = 0.001
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.comparisons import all_pairs
 from pipeline.evaluation.faces import HR_PX, Split
 from pipeline.evaluation.thresholds import Target, read_threshold, refuse_other_system, threshold_for
+from pipeline.scores.comparisons import all_pairs
 
 Cell = tuple[str, int]
 

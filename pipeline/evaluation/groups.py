@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bootstrap import IdentityBootstrap, Weights, rate_interval
-from pipeline.comparisons import PairScores
 from pipeline.evaluation.measures import Json
-from pipeline.verification import error_rates
+from pipeline.scores.bootstrap import IdentityBootstrap, Weights, rate_interval
+from pipeline.scores.comparisons import PairScores
+from pipeline.scores.verification import error_rates
 
 MOST_VALUES = 12
 """An attribute with more values than this is a name or a number, not a group."""

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.comparisons import mean_templates, score_blocks
 from pipeline.evaluation.protocols import SearchPlan
-from pipeline.folds import FoldAccuracy
-from pipeline.identification import Searches, cmc, fnir_at_fpir, join_searches, open_set, searches
-from pipeline.verification import (
+from pipeline.scores.comparisons import mean_templates, score_blocks
+from pipeline.scores.folds import FoldAccuracy
+from pipeline.scores.identification import Searches, cmc, fnir_at_fpir, join_searches, open_set, searches
+from pipeline.scores.verification import (
     Array,
     auc,
     best_accuracy,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from engine.errors import UserError
 from engine.files import write_json
-from pipeline.verification import Array, ScoreError, eer, tar_at_far
+from pipeline.scores.verification import Array, ScoreError, eer, tar_at_far
 
 SCHEMA = "dsr-edgeface/threshold/1"
 Kind = Literal["number", "eer", "far", "file"]

@@ -6,7 +6,7 @@ import pytest
 from dataset.pairs import read_pairs
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.face_folder import embed_folder
-from pipeline.folds import fold_accuracy
+from pipeline.scores.folds import fold_accuracy
 
 # Published for the float models, per cent; the files are their (or a sibling's) quantised linears.
 PUBLISHED = {"edgeface_xxs_q": 99.57, "edgeface_xs_q": 99.73}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.bootstrap import IdentityBootstrap, draw_people, interval, rate_interval
+from pipeline.scores.bootstrap import IdentityBootstrap, draw_people, interval, rate_interval
 
 
 def simulated(seed, people=20, images=4, digits=2, person_sd=0.1):
@@ -54,7 +54,7 @@ def test_every_replicate_equals_a_naive_weighted_loop(digits):
 
 
 def test_people_drawn_once_each_give_the_figure_itself():
-    from pipeline.verification import eer, error_rates, tar_at_far
+    from pipeline.scores.verification import eer, error_rates, tar_at_far
 
     genuine, person, impostor, people = simulated(3)
     found = IdentityBootstrap(genuine, person, impostor, people, np.ones((1, 20), np.float32))

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.comparisons import FAILED_SCORE, all_pairs, listed_pairs, mean_templates, score_blocks
-from pipeline.verification import ScoreError
+from pipeline.scores.comparisons import FAILED_SCORE, all_pairs, listed_pairs, mean_templates, score_blocks
+from pipeline.scores.verification import ScoreError
 
 
 def drawn(count=23, people=6, seed=0):

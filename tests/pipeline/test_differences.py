@@ -3,7 +3,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from pipeline.differences import mcnemar, paired_difference
+from pipeline.scores.differences import mcnemar, paired_difference
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (3, 3), (1, 9), (12, 2), (0, 20)])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.folds import best_threshold, fold_accuracy
-from pipeline.verification import ScoreError
+from pipeline.scores.folds import best_threshold, fold_accuracy
+from pipeline.scores.verification import ScoreError
 
 
 def naive_fold_accuracy(scores, same, folds):

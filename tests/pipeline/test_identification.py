@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.identification import cmc, fnir_at_fpir, join_searches, open_set, searches
-from pipeline.verification import ScoreError
+from pipeline.scores.identification import cmc, fnir_at_fpir, join_searches, open_set, searches
+from pipeline.scores.verification import ScoreError
 
 
 def drawn(seed=0, digits=1, probes=200, gallery=30):

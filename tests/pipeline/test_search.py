@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.search import TemplateIndex
+from pipeline.recognition.search import TemplateIndex
 
 
 def unit(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline import top_matches as module
-from pipeline.top_matches import top_matches
+from pipeline.scores import top_matches as module
+from pipeline.scores.top_matches import top_matches
 
 
 @pytest.mark.parametrize("block", [1, 30, 1 << 20])

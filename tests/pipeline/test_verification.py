@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from pipeline.verification import (
+from pipeline.scores.verification import (
     ScoreError,
     auc,
     best_accuracy,

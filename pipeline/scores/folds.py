@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.verification import Array, ScoreError
+from pipeline.scores.verification import Array, ScoreError
 
 
 @dataclass(frozen=True)

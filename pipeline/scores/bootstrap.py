@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.verification import Array
+from pipeline.scores.verification import Array
 
 Weights = NDArray[np.float32]
 """(R, P): how often each of P people was drawn in each of R replicates."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bootstrap import interval
+from pipeline.scores.bootstrap import interval
 
 
 def paired_difference(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.verification import Array, ScoreError
+from pipeline.scores.verification import Array, ScoreError
 
 FAILED_SCORE = -2.0
 """What a comparison with an unreadable face scores: below every cosine, so that it is rejected at any threshold."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.verification import Array, ScoreError, count_below
+from pipeline.scores.verification import Array, ScoreError, count_below
 
 
 @dataclass(frozen=True)

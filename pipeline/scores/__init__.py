@@ -1,0 +1,1 @@
+"""Figures of score sets, NumPy only: verification, identification, folds, intervals."""
