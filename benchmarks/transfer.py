@@ -1,0 +1,32 @@
+"""Does a super-resolver serve recognisers that took no part in its training?
+
+python -m benchmarks.transfer DATASET/val_processed edgeface_xxs_q.pt,edgeface_xs_q.pt first.pth,second.safetensors
+
+prints, for each recogniser, TAR at FAR 0.1 % and the identity loss of bicubic enlargement and of each super-resolver,
+on all comparisons between full-size and low-resolution photographs of the split, without mirror images.
+"""
+
+import sys
+from pathlib import Path
+
+from dataset.store import FaceStore
+from dsr.weights import load_dsr
+from facial_rec.embedding import EdgeFaceEmbedding
+from pipeline.validation import Restore, VerificationSet, table_line
+
+
+def main(split: str, recognisers: str, super_resolvers: str) -> None:
+    """Print the table."""
+    store = FaceStore.open(Path(split))
+    systems: dict[str, Restore] = {"bicubic": lambda canvas: canvas}
+    systems |= {name: load_dsr(name) for name in super_resolvers.split(",")}
+    for recogniser in recognisers.split(","):
+        validation = VerificationSet(store, EdgeFaceEmbedding(recogniser), limit=len(store))
+        for name, restore in systems.items():
+            measured = validation.measure(restore)
+            for figure in ("tar@far=1e-3", "tar@far=1e-2", "accuracy", "identity"):
+                print(f"{recogniser}  {name}  {figure}  {table_line(measured, figure)}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
