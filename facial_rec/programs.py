@@ -34,17 +34,19 @@ class Program:
         container: `Container.TORCHSCRIPT` or `Container.EXPORTED`.
         state_dict: Its tensors, under its own names.
         metadata: What the file says of itself.
+        script: The TorchScript module on the CPU; None for an exported program, which is built only when needed.
     """
 
     source: Path
     container: Container
     state_dict: dict[str, Tensor]
     metadata: dict[str, Any] = field(default_factory=dict)
+    script: nn.Module | None = None
 
     def on(self, device: torch.device) -> nn.Module:
         """Return the network as a black box on a device: (B, 3, 112, 112) in [-1, 1] -> (B, D), any B."""
-        if self.container is Container.TORCHSCRIPT:
-            return AnyBatch(load_script(self.source, device))
+        if self.script is not None:
+            return AnyBatch(self.script if device.type == "cpu" else load_script(self.source, device))
         return AnyBatch(_load_exported(self.source, device))
 
 
@@ -59,7 +61,7 @@ def open_program(path: Path, container: Container) -> Program:
         check_exported(path)
         return Program(path, container, exported_tensors(path), _metadata(path))
     script = load_script(path, torch.device("cpu"))
-    return Program(path, container, _script_tensors(script), _metadata(path))
+    return Program(path, container, _script_tensors(script), _metadata(path), script)
 
 
 def load_script(path: Path, device: torch.device) -> nn.Module:
@@ -72,11 +74,13 @@ def load_script(path: Path, device: torch.device) -> nn.Module:
         DamagedError: It cannot be read whole.
     """
     check_zip_pickle(path)
-    check_script_text(path)
+    with zipfile.ZipFile(path) as archive:
+        texts = {name: archive.read(name) for name in archive.namelist() if name.endswith(".py")}
+    check_script_text(path, texts)
     try:
         with no_deprecation_notices():
             module: nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
-                _retargeted(path, device), map_location=device
+                _retargeted(path, texts, device), map_location=device
             )
             return module.eval()
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError, OSError) as error:
@@ -84,19 +88,20 @@ def load_script(path: Path, device: torch.device) -> nn.Module:
         raise DamagedError(f"{path}: not readable as TorchScript ({reason}); trace it again with this torch") from None
 
 
-def check_script_text(path: Path) -> None:
+def check_script_text(path: Path, texts: dict[str, bytes]) -> None:
     """Refuse TorchScript whose text could read or write files.
+
+    Args:
+        path: The file, for messages.
+        texts: Entry to program text.
 
     Raises:
         UnsafeError: With the operator; nothing was run.
     """
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith(".py") and (match := _REACHES_OUT.search(archive.read(name))):
-                operator = match.group().decode()
-                raise UnsafeError(
-                    f"{path}: its program calls {operator}, which a face network never does; nothing was run"
-                )
+    for text in texts.values():
+        if match := _REACHES_OUT.search(text):
+            operator = match.group().decode()
+            raise UnsafeError(f"{path}: its program calls {operator}, which a face network never does; nothing was run")
 
 
 class AnyBatch(nn.Module):
@@ -139,16 +144,15 @@ class AnyBatch(nn.Module):
         return embeddings
 
 
-def _retargeted(path: Path, device: torch.device) -> io.BytesIO:
-    """Copy the archive with every device in the program's text replaced."""
-    copy = io.BytesIO()
+def _retargeted(path: Path, texts: dict[str, bytes], device: torch.device) -> Path | io.BytesIO:
+    """Return the file, or a copy of it with the device in the program's text replaced where it is another one."""
     named = f'torch.device("{device}")'.encode()
+    if all(match.group() == named for text in texts.values() for match in _DEVICE.finditer(text)):
+        return path
+    copy = io.BytesIO()
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as target:
-        if not any(_DEVICE.search(archive.read(name)) for name in archive.namelist() if name.endswith(".py")):
-            return io.BytesIO(path.read_bytes())
         for name in archive.namelist():
-            data = archive.read(name)
-            target.writestr(name, _DEVICE.sub(named, data) if name.endswith(".py") else data)
+            target.writestr(name, _DEVICE.sub(named, texts[name]) if name in texts else archive.read(name))
     copy.seek(0)
     return copy
 

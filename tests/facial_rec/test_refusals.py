@@ -336,7 +336,7 @@ def test_torchscript_that_reaches_out_is_refused(attack, converted, tmp_path, mo
     evil = rewritten(source, lambda name, data: data + call if name.endswith(".py") else data)
     with pytest.raises(UnsafeError, match="nothing was run"):
         read_weights(evil)
-    monkeypatch.setattr(programs, "check_script_text", lambda _: None)
+    monkeypatch.setattr(programs, "check_script_text", lambda *_: None)
     read_weights(evil)
 
 
