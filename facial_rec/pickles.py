@@ -5,6 +5,7 @@
 
 import io
 import pickle
+import struct
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -179,6 +180,7 @@ def _dry_run(path: Path, file: io.BufferedIOBase | io.BytesIO) -> DryRun:
         run.load()
     except (
         pickle.UnpicklingError,
+        struct.error,
         EOFError,
         AttributeError,
         IndexError,

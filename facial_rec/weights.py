@@ -100,7 +100,8 @@ def _checked(path: Path, container: Container, stored: Any, metadata: dict[str, 
     check_asked(path, architecture, arch)
     tensors = _with_counters(found.tensors)
     check_complete(path, tensors, architecture)
-    state = {name: _to_float(tensor) for name, tensor in tensors.items()}
+    mapped = container in (Container.CHECKPOINT, Container.SAFETENSORS)
+    state = {name: _to_float(tensor, mapped) for name, tensor in tensors.items()}
     check_values(path, state)
     check_contents(path, state, metadata)
     sha256 = sha256_of(path)
@@ -171,9 +172,10 @@ def _with_counters(tensors: dict[str, Any]) -> dict[str, Any]:
     return tensors | {name: torch.tensor(0) for name in sorted(counters) if name not in tensors}
 
 
-def _to_float(tensor: Tensor) -> Tensor:
-    # A copy, so that nothing keeps the file mapped: it may be replaced on disk meanwhile.
-    return tensor.detach().to(torch.float32, copy=True).contiguous() if tensor.is_floating_point() else tensor.clone()
+def _to_float(tensor: Tensor, mapped: bool) -> Tensor:
+    # A mapped file is copied: it may be replaced on disk while the tensors are in use.
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to(dtype, copy=mapped).contiguous()
 
 
 def _dtype_of(tensors: Mapping[str, Tensor]) -> str:
