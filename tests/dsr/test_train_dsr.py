@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from dataset.batches import LowResolutionBatches
+from dataset.batches import LowResolutionBatches, View
+from dataset.store import FaceStore
+from dsr.losses import LossWeights, RestorationLoss
+from dsr.network import DSR
 from dsr.train_dsr import main
 from dsr.weights import load_dsr
 from engine.checkpoint import load_checkpoint
+from engine.runtime import make_accelerator
+from engine.training import Optimisation, Training
+from facial_rec.embedding import EdgeFaceEmbedding
 
 
 def arguments(dataset: Path, edgeface: Path, out: Path, *more: str) -> list[str]:
@@ -68,7 +74,10 @@ def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(
 ) -> None:
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "dsr.train_dsr", *arguments(dataset_root, edgeface_file, out)]
-    process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Sums depend on the number of threads in their last bits, so both runs must have the same.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    silent = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=root, env=environment, stdout=silent, stderr=silent)
     deadline = time.monotonic() + 120
     while not (out / "last.pth").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -150,11 +159,19 @@ def test_every_option_of_the_objective_and_the_views_trains(
     assert {"pixel", "identity", "feature", "contrastive", "tv", "loss", "gradient"} <= event.keys()
 
 
-def test_training_lowers_the_identity_loss(dataset_root: Path, edgeface_file: Path, tmp_path: Path) -> None:
-    assert call(*arguments(dataset_root, edgeface_file, tmp_path, "--epochs", "12", "--validate-every", "12")) == 0
-    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
-    losses = [event["loss"] for event in lines if event["event"] == "train"]
-    assert min(losses[-3:]) < losses[0]
+def test_a_network_can_learn_one_batch(dataset_root: Path, edgeface_file: Path) -> None:
+    store = FaceStore.open(dataset_root / "train_processed")
+    batch = LowResolutionBatches(store, 4, View(), 0, torch.device("cpu")).at(0, 0)
+    loss = RestorationLoss(LossWeights(), [EdgeFaceEmbedding(edgeface_file)])
+    torch.manual_seed(0)
+    settings = Optimisation(40, 2e-3, 5, 0.0, 1.0, 0.9)
+    training = Training(DSR("small"), settings, make_accelerator(torch.device("cpu"), "fp32"))
+    losses = []
+    for _ in range(40):
+        terms = loss(training.model(batch.canvas), batch.faces, batch.person, batch.draws)
+        losses.append(terms["loss"].item())
+        training.update(terms["loss"])
+    assert losses[-1] < 0.9 * losses[0], losses
 
 
 @pytest.mark.parametrize(

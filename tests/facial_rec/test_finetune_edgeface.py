@@ -59,7 +59,10 @@ def test_a_killed_run_resumes_to_the_same_weights(given: list[str], tmp_path: Pa
     assert call(given) == 0
     killed = [*given, "--out", str(tmp_path / "killed")]
     command = [sys.executable, "-m", "facial_rec.finetune_edgeface", *killed]
-    process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Sums depend on the number of threads in their last bits, so both runs must have the same.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    silent = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=root, env=environment, stdout=silent, stderr=silent)
     deadline = time.monotonic() + 200
     while not (tmp_path / "killed" / "last.pth").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)

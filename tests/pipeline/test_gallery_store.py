@@ -256,7 +256,10 @@ def check_kills(path: Path, times: int) -> None:
             gallery.templates()
         assert acknowledged <= sources
         assert len(sources - acknowledged) <= number + 1  # at most the one in flight of each kill
-    assert acknowledged
+    while not acknowledged:  # on a busy machine every process may have died before its first answer
+        acknowledged |= set(killed_while_enrolling(path, "late", 1.0))
+    with Gallery.open(path, MODEL) as gallery:
+        assert acknowledged <= {enrolment.source for enrolment in gallery.enrolments()}
 
 
 def test_a_killed_enrolment_loses_nothing_acknowledged(path: Path) -> None:
