@@ -69,6 +69,13 @@ def run(config: RunConfig) -> None:
         tuned = folder / "edgeface_finetuned.pth"
     steps.append(_evaluation(config, edgeface, tuned, dsr))
     run_steps(steps, config.force)
+    print(f"pictures: {config.runs / 'dsr' / 'samples'} (seen, bicubic, restored, original); report: {_report(config)}")
+    if config.photos is None:
+        print("These are synthetic faces: the figures show that the chain works, and say nothing about real people.")
+
+
+def _report(config: RunConfig) -> Path:
+    return config.runs / "evaluation" / "report.html"
 
 
 def _options(path: Path | None) -> tuple[list[str], list[Path]]:
