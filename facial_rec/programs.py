@@ -83,7 +83,7 @@ def load_script(path: Path, device: torch.device) -> nn.Module:
                 _retargeted(path, texts, device), map_location=device
             )
             return module.eval()
-    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError, OSError) as error:
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError, OSError) as error:
         reason = " ".join(str(error).split())[:120]
         raise DamagedError(f"{path}: not readable as TorchScript ({reason}); trace it again with this torch") from None
 
@@ -174,7 +174,7 @@ def _load_exported(path: Path, device: torch.device) -> nn.Module:
         with no_deprecation_notices():
             program = torch.export.load(path)
             return move_to_device_pass(program, str(device)).module()
-    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, AssertionError, OSError) as error:
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, OSError) as error:
         reason = " ".join(str(error).split())[:120]
         raise DamagedError(f"{path}: not readable as a torch.export program ({reason}); export it again") from None
 
