@@ -35,7 +35,10 @@ class RunConfig:
         "0.35"
     )
     cycles: Annotated[
-        int, typer.Option(min=1, help="Rounds of super-resolver and fine-tuning, each against the other's last result.")
+        int,
+        typer.Option(
+            min=1, help="Rounds: the super-resolver against the last tuned EdgeFace, the original tuned behind it."
+        ),
     ] = 1
     people: Annotated[int, typer.Option(min=4, help="People, when the faces are synthetic.")] = 200
     photos_each: Annotated[int, typer.Option(min=2, help="Photographs a person, when the faces are synthetic.")] = 12
@@ -65,7 +68,7 @@ def run(config: RunConfig) -> None:
         steps.append(_super_resolver(config, folder, tuned, dsr))
         dsr = folder / "best.pth"
         folder = config.runs / f"edgeface{suffix}"
-        steps.append(_fine_tuning(config, folder, edgeface, tuned, dsr))
+        steps.append(_fine_tuning(config, folder, edgeface, dsr))
         tuned = folder / "edgeface_finetuned.pth"
     steps.append(_evaluation(config, edgeface, tuned, dsr))
     run_steps(steps, config.force)
@@ -115,11 +118,10 @@ def _super_resolver(config: RunConfig, folder: Path, edgeface: Path, init: Path 
     return Step("super-resolver", arguments, [*_stores(config), edgeface, *files], folder / "best.pth")
 
 
-def _fine_tuning(config: RunConfig, folder: Path, original: Path, start: Path, dsr: Path) -> Step:
+def _fine_tuning(config: RunConfig, folder: Path, original: Path, dsr: Path) -> Step:
     options, files = _options(config.finetune_config)
     places = ["--dataset", str(config.dataset), "--out", str(folder), "--device", config.device, "--dsr", str(dsr)]
-    anchor = ["--start", str(start)] if start != original else []
-    arguments = ["facial_rec.finetune_edgeface", "--edgeface", str(original), *anchor, *places, *options]
+    arguments = ["facial_rec.finetune_edgeface", "--edgeface", str(original), *places, *options]
     inputs = [*_stores(config), original, dsr, *files]
     return Step("fine-tuned EdgeFace", arguments, inputs, folder / "edgeface_finetuned.pth")
 
