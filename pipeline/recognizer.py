@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dataset.degrade import enlarge
+from dsr.restoration import LARGEST_VLR_PX as LARGEST_VLR_PX
 
 FACE_PX = 112
-LARGEST_VLR_PX = 32
 
 Enlarge = Literal["bicubic", "bilinear", "nearest"]
 Network = Callable[[Tensor], Tensor]
