@@ -9,9 +9,14 @@ from torch import Tensor
 from dataset.augment import JITTER_DRAWS, blend, flip_some, jitter
 from dataset.degrade import low_resolution_canvas, realistic_canvas
 from dataset.store import FaceStore
+from engine.errors import UserError
 from engine.randomness import epoch_rows, generator_for, share_of
 
 FULL_SIZE_PX = 112
+
+
+class ViewError(UserError):
+    """Options of the views that contradict each other."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,10 @@ class View:
     degradation: Literal["clean", "real"] = "clean"
     jitter: float = 0.0
     blend: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.min_size_px > self.max_size_px:
+            raise ViewError(f"--min-size {self.min_size_px}: larger than --max-size {self.max_size_px}")
 
     @property
     def changes_faces(self) -> bool:
@@ -53,6 +62,10 @@ class Batch:
     draws: Tensor
     """(B, 3) in [0, 1), on the CPU: random numbers for the loss, which may look at faces a little displaced."""
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all of it by name."""
+        return dict(vars(self))
+
 
 class LowResolutionBatches:
     """Batches of a store, drawn for all processes together; each takes its share.
@@ -64,24 +77,29 @@ class LowResolutionBatches:
         seed: Seed of order, augmentation and sizes.
         device: Where the work is done.
         rank: Number of this process.
-        world: Number of processes; divides `batch`.
+        world: Number of processes.
+
+    Raises:
+        ViewError: `batch` is not divisible by `world`.
     """
 
     def __init__(
         self, store: FaceStore, batch: int, view: View, seed: int, device: torch.device, rank: int = 0, world: int = 1
     ) -> None:
-        self._store, self._batch, self._view, self._seed = store, batch, view, seed
+        if batch % world:
+            raise ViewError(f"--batch {batch}: not divisible by {world} processes")
+        self.store, self.view, self._batch, self._seed = store, view, batch, seed
         self._device, self._rank, self._world = device, rank, world
         self._order: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return max(1, len(self._store) // self._batch)
+        return max(1, len(self.store) // self._batch)
 
     def at(self, epoch: int, index: int) -> Batch:
         """Return batch `index` of an epoch (both from 0)."""
         if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, epoch_rows(len(self._store), self._batch, self._seed, epoch))
+            self._order = (epoch, epoch_rows(len(self.store), self._batch, self._seed, epoch))
         rows = self._order[1][index]
         draws = self._draw(rows, (epoch, index))
         mine = {name: share_of(values, self._rank, self._world) for name, values in draws.items()}
@@ -90,7 +108,7 @@ class LowResolutionBatches:
     def _draw(self, rows: Tensor, place: tuple[int, int]) -> dict[str, Tensor]:
         """Return all random numbers of a global batch, one row a face."""
         generator = generator_for(self._seed, "view", *place)
-        view, count = self._view, len(rows)
+        view, count = self.view, len(rows)
         candidates = torch.arange(view.min_size_px, view.max_size_px + 1)
         density = 1 / candidates if view.small_bias else torch.ones(len(candidates))
         sizes = candidates[torch.multinomial(density, count, replacement=True, generator=generator)]
@@ -109,10 +127,10 @@ class LowResolutionBatches:
         }
 
     def _read(self, rows: Tensor) -> Tensor:
-        return self._store.batch(rows.numpy()).to(self._device, non_blocking=True).float().div_(255)
+        return self.store.batch(rows.numpy()).to(self._device, non_blocking=True).float().div_(255)
 
     def _show(self, draws: dict[str, Tensor]) -> Batch:
-        view = self._view
+        view = self.view
         faces = self._read(draws["rows"])
         if view.blend:
             faces = blend(faces, self._read(draws["partners"]), draws["mask"])
@@ -126,5 +144,5 @@ class LowResolutionBatches:
         low = realistic_canvas(faces, small, draws["seeds"]) if real else low_resolution_canvas(faces, small)
         canvas = torch.where(full[:, None, None, None], faces, low)
         rows, mirrored = draws["rows"], draws["mirrored"].to(self._device)
-        person = torch.from_numpy(self._store.person[rows.numpy()]).to(self._device)
+        person = torch.from_numpy(self.store.person[rows.numpy()]).to(self._device)
         return Batch(faces, canvas, sizes, person, rows.to(self._device), mirrored, draws["loss"])

@@ -15,15 +15,18 @@ class StopRequest:
 
 @contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C (or SIGTERM) into a request; the second ends the process at once.
+    """Turn the first Ctrl-C (or SIGTERM) into a request; a further Ctrl-C ends the process at once.
 
-    The loop checks `request.requested` after each step, saves, and raises `KeyboardInterrupt` itself.
+    The loop checks `request.requested` after each step, saves, and raises `KeyboardInterrupt` itself. A SIGTERM never
+    ends at once: torchrun sends one right after the Ctrl-C that the process has had already.
     """
     request = StopRequest()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if request.requested:
-            raise KeyboardInterrupt
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         request.requested = True
         print("\nstopping after this step and saving; press Ctrl-C again to stop at once", flush=True)
 

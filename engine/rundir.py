@@ -1,6 +1,7 @@
 """A run's folder: one configuration, one writer, one place to continue from."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,10 +63,21 @@ def _match_or_write_config(folder: Path, config: Any, inputs: dict[str, str]) ->
         _refuse_difference(folder, earlier["options"], options, "option")
         _refuse_difference(folder, earlier["inputs"], inputs, "input")
         return
-    for stale in ("last.pth", "best.pth", "metrics.jsonl", "summary.json"):
-        (folder / stale).unlink(missing_ok=True)
+    if path.is_file():
+        _clear(folder)
+    elif (folder / "last.pth").exists():
+        raise RunError(f"{folder}: holds a last.pth but no config.json, so it is no run's folder; choose another --out")
     versions = {"python": sys.version.split()[0], "torch": torch.__version__}
     write_json(path, {"options": options, "inputs": inputs, "versions": versions, "command": sys.argv})
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run wrote, so that no result of it can pass for one of the new run."""
+    for pattern in ("*.pth", "*.safetensors", "metrics.jsonl", "summary.json"):
+        for stale in folder.glob(pattern):
+            stale.unlink()
+    for name in ("samples", "tensorboard"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

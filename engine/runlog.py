@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from engine.files import write_text
+
 
 class RunLog:
     """Writes one JSON line an event and the same figures to TensorBoard.
@@ -26,7 +28,7 @@ class RunLog:
             return
         self._path = folder / "metrics.jsonl"
         if self._path.is_file():
-            self._path.write_text("".join(line + "\n" for line in self._kept_lines(step)), encoding="utf-8")
+            write_text(self._path, "".join(line + "\n" for line in self._kept_lines(step)))
         self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def _kept_lines(self, step: int) -> list[str]:

@@ -1,8 +1,21 @@
 """The network that fine-tuning moves: super-resolver, EdgeFace and margin head as one module."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class ChainOutput(NamedTuple):
+    """What a chain makes of a batch."""
+
+    embeddings: Tensor
+    """(B, 512), of length 1."""
+    faces: Tensor
+    """(B, 3, 112, 112) RGB in [0, 1]: the faces that were embedded."""
+    margin: Tensor
+    """Scalar: the margin loss, 0 without a head."""
 
 
 class Chain(nn.Module):
@@ -21,16 +34,13 @@ class Chain(nn.Module):
         if dsr is not None:
             dsr.requires_grad_(joint)
 
-    def forward(self, canvas: Tensor, direct: Tensor, person: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, canvas: Tensor, direct: Tensor, person: Tensor) -> ChainOutput:
         """Embed a batch.
 
         Args:
             canvas: (B, 3, 112, 112) RGB in [0, 1], enlarged low-resolution faces or full-size ones.
             direct: (B,) True for the faces that skip the super-resolver.
             person: (B,) int64 number of the person, for the margin head.
-
-        Returns:
-            Unit embeddings (B, 512), the faces that were embedded (B, 3, 112, 112), the margin loss (0 without head).
         """
         faces = canvas
         if self.dsr is not None:
@@ -38,7 +48,7 @@ class Chain(nn.Module):
                 faces = torch.where(direct[:, None, None, None], canvas, self.dsr(canvas))
         embeddings = F.normalize(self.network((faces - 0.5) / 0.5))
         margin = self.head(embeddings, person) if self.head is not None else embeddings.new_zeros(())
-        return embeddings, faces, margin
+        return ChainOutput(embeddings, faces, margin)
 
 
 class ChainEmbedding(nn.Module):

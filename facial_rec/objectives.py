@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 EMBEDDING = 512
 
+MarginKind = Literal["arcface", "cosface"]
+
 
 def identity_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
     """Mean of 1 - cosine between unit embeddings (B, D): 0 is the same person, 1 unrelated.
@@ -62,7 +64,7 @@ def effective_rank(embeddings: Tensor) -> float:
     return math.exp(float(-(shares * shares.clamp_min(1e-12).log()).sum()))
 
 
-def margin_head(kind: Literal["arcface", "cosface"], people: int) -> nn.Module:
+def margin_head(kind: MarginKind, people: int) -> nn.Module:
     """Return a margin loss over training people: called with (embeddings (B, 512), person (B,)) it gives a scalar.
 
     ArcFace (Deng et al., CVPR 2019; margin 0.5 radians = 28.6 degrees, scale 64) or CosFace (Wang et al., CVPR 2018;

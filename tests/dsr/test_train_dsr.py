@@ -143,7 +143,7 @@ def test_a_nan_in_a_batch_stops_the_run_and_keeps_the_batch(
     monkeypatch.setattr(LowResolutionBatches, "at", poisoned)
     assert call(*arguments(dataset_root, edgeface_file, tmp_path)) == 2
     assert "nonfinite_batch.pth" in capsys.readouterr().err
-    kept = load_checkpoint(tmp_path / "nonfinite_batch.pth", "dsr-batch")
+    kept = load_checkpoint(tmp_path / "nonfinite_batch.pth", "nonfinite-batch")
     assert kept["batch"] == 2 and kept["canvas"].isnan().sum() == 1
     assert load_checkpoint(tmp_path / "last.pth", "dsr-training")["batches_done"] == 2
 

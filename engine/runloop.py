@@ -1,0 +1,160 @@
+"""The course of a training: which batch comes next, when to save, how to stop, how to go on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.errors import UserError
+from engine.interrupt import StopRequest, graceful_stop
+from engine.runlog import RunLog, progress_bar
+from engine.runtime import mean_over_processes
+from engine.training import NonFiniteLossError, Training
+
+BATCH_FORMAT = "nonfinite-batch"
+
+
+class TrainingStoppedError(UserError):
+    """A training that cannot go on."""
+
+
+class RunLoop:
+    """Where a training stands in its folder; what is trained, and on what, stays with the command.
+
+        for epoch, index in loop.batches("DSR"):
+            loop.count(train_batch(batches.at(epoch, index)))
+            if loop.epoch_ended:
+                loop.log.write("train", loop.batches_done, loop.means())
+
+    An earlier `last.pth` in the folder is continued; a finished one gives no more batches.
+
+    Args:
+        folder: The run's folder.
+        kind: Format mark of its checkpoints.
+        training: What learns.
+        epochs: Passes.
+        per_epoch: Batches a pass.
+        save_every: Batches between checkpoints; an epoch's end and a stop are saved too.
+        kept: Plain values of the command's own that belong to the checkpoint, as they are at the start.
+
+    Attributes:
+        batches_done: Batches counted, over all epochs.
+        kept: See above; the command changes them as it goes.
+        log: The run's log.
+
+    Raises:
+        CheckpointError: `last.pth` is damaged, of another kind, or belongs to another network.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        kind: str,
+        training: Training,
+        epochs: int,
+        per_epoch: int,
+        save_every: int,
+        kept: dict[str, Any] | None = None,
+    ) -> None:
+        self.folder, self._kind, self._training = folder, kind, training
+        self._per_epoch, self._total, self._save_every = per_epoch, epochs * per_epoch, save_every
+        self._accelerator = training.accelerator
+        self.kept = kept or {}
+        self.batches_done = 0
+        self._sums: dict[str, float] = {}
+        self._due = False
+        self._bar = progress_bar(0, 0, "batch", "", enabled=False)
+        self._restore()
+        self.log = RunLog(folder, self.batches_done, self._accelerator.is_main_process)
+
+    @property
+    def epoch_ended(self) -> bool:
+        """Whether the batch that was counted last was its epoch's last."""
+        return self.batches_done % self._per_epoch == 0
+
+    def batches(self, title: str) -> Iterator[tuple[int, int]]:
+        """Yield (epoch, index) of each batch that is left, both from 0; save where it is due.
+
+        Args:
+            title: Shown by the progress bar.
+
+        Raises:
+            KeyboardInterrupt: Somebody asked to stop; the run is saved.
+        """
+        main = self._accelerator.is_main_process
+        bar = progress_bar(self._total, self.batches_done, "batch", title, main)
+        try:
+            with graceful_stop() as stop, bar as self._bar:
+                while self.batches_done < self._total:
+                    yield divmod(self.batches_done, self._per_epoch)
+                    self._after_batch(stop)
+        finally:
+            self.log.close()
+
+    def count(self, terms: dict[str, float], shown: tuple[str, ...] = ()) -> None:
+        """Count a batch that was trained on.
+
+        Args:
+            terms: Figures by name, to be averaged over the epoch; "loss" among them.
+            shown: Names beside the loss that the progress bar shows.
+        """
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self.batches_done += 1
+        self._bar.update()
+        self._bar.set_postfix_str("  ".join(f"{name} {terms[name]:.3f}" for name in ("loss", *shown) if name in terms))
+
+    def means(self) -> dict[str, float]:
+        """Return the epoch's mean figures over all processes, each of which must call it, and begin anew."""
+        means = mean_over_processes(self._accelerator, self._sums, self._per_epoch)
+        self._sums = {}
+        return means
+
+    def stopped(self, error: NonFiniteLossError, batch: dict[str, Tensor]) -> TrainingStoppedError:
+        """Keep the batch that broke the training beside the run and return the error to raise."""
+        path = self.folder / f"nonfinite_batch{self._accelerator.process_index or ''}.pth"
+        tensors = {name: tensor.detach().cpu() for name, tensor in batch.items()}
+        save_checkpoint(path, {"format": BATCH_FORMAT, "batch": self.batches_done, **tensors})
+        return TrainingStoppedError(
+            f"{self.folder}: {error}; the batch is in {path.name}, last.pth holds earlier weights; "
+            "lower --rate, or use --precision fp32"
+        )
+
+    def _after_batch(self, stop: StopRequest) -> None:
+        wanted = self._anyone(stop.requested)
+        self._due |= wanted or self.epoch_ended or self.batches_done % self._save_every == 0
+        # Half an accumulated gradient is in no checkpoint, so that saving waits for the step.
+        if self._due and (self._accelerator.sync_gradients or self.batches_done == self._total):
+            self._save()
+            self._due = False
+            if wanted and self.batches_done < self._total:
+                raise KeyboardInterrupt
+
+    def _anyone(self, asked: bool) -> bool:
+        """Whether any process was asked to stop: they stop after the same batch, or the others would wait for ever."""
+        if self._accelerator.num_processes == 1:
+            return asked
+        flag = torch.tensor(float(asked), device=self._accelerator.device)
+        return bool(self._accelerator.reduce(flag, "sum").item())
+
+    def _save(self) -> None:
+        """Write `last.pth`: all that the next batch depends on."""
+        if self._accelerator.num_processes > 1:  # one process writes, so its sums must speak for all
+            self._sums = mean_over_processes(self._accelerator, self._sums, 1)
+        if self._accelerator.is_main_process:
+            own = {"batches_done": self.batches_done, "sums": dict(self._sums), **self.kept}
+            save_checkpoint(self.folder / "last.pth", {"format": self._kind, **self._training.state_dict(), **own})
+
+    def _restore(self) -> None:
+        self._accelerator.wait_for_everyone()  # the first process may have cleared the folder only now
+        path = self.folder / "last.pth"
+        if not path.is_file():
+            return
+        state = load_checkpoint(path, self._kind)
+        self._training.load_state_dict(state)
+        self.batches_done, self._sums = state["batches_done"], dict(state["sums"])
+        self.kept = {name: state[name] for name in self.kept}
+        self._accelerator.print(f"continuing {self.folder} from batch {self.batches_done}")

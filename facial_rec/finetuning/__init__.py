@@ -1,0 +1,1 @@
+"""The parts of fine-tuning: its options, its objective, its gates."""

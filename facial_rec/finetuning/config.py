@@ -1,0 +1,95 @@
+"""The options of a fine-tuning."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.options import (
+    Accumulate,
+    BatchSize,
+    Blend,
+    Clip,
+    Compile,
+    Degradation,
+    Device,
+    Ema,
+    Epochs,
+    Jitter,
+    MaxSize,
+    MinSize,
+    Overwrite,
+    Precision,
+    Rate,
+    SaveEvery,
+    Seed,
+    SmallBias,
+    ValidateEvery,
+    ValidationFaces,
+    Warmup,
+    WeightDecay,
+)
+from facial_rec.objectives import MarginKind
+from facial_rec.tuning import Tune
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Fine-tune EdgeFace on restored faces of 6 to 32 px, distilled to the original's full-size embeddings.
+
+    Galleries that the original enrolled stay valid. Writes edgeface_finetuned.pth (best TAR at FAR 0.1 % on the
+    validation people among the epochs that pass every gate), last.pth and metrics.jsonl. A run that violates a gate
+    (collapse, loss at full size) stops with exit code 3 and keeps the last good weights.
+    """
+
+    edgeface: Annotated[str, typer.Option(help="EdgeFace weights to start from. A name or a path.")] = "edgeface_xxs.pt"
+    dsr: Annotated[
+        str, typer.Option(help="Super-resolver in front: a file, 'default' (the one shipped), 'none' (bicubic).")
+    ] = "runs/dsr/best.pth"
+    dataset: Annotated[Path, typer.Option(help="Folder with train_processed and val_processed.")] = Path("dataset")
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/edgeface")
+    device: Device = "auto"
+    precision: Precision = "auto"
+    epochs: Epochs = 10
+    batch: BatchSize = 32
+    accumulate: Accumulate = 1
+    rate: Rate = 2e-4
+    warmup: Warmup = 200
+    weight_decay: WeightDecay = 0.05
+    clip: Clip = 1.0
+    ema: Ema = 0.999
+    tune: Annotated[Tune, typer.Option(help="Which weights of EdgeFace learn.")] = "all"
+    rank: Annotated[
+        int, typer.Option(min=1, help="Rank of --tune lowrank, which also writes an adapter file (below 400 kB to 6).")
+    ] = 6
+    joint: Annotated[bool, typer.Option(help="Train the super-resolver as well, against the same targets.")] = False
+    joint_pixel: Annotated[float, typer.Option(min=0, help="Weight of the L1 pixel loss with --joint.")] = 0.5
+    hr_share: Annotated[float, typer.Option(min=0, max=1, help="Share of each batch at full size.")] = 0.25
+    bicubic_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the low-resolution faces that skip the super-resolver.")
+    ] = 0.25
+    min_size: MinSize = 6
+    max_size: MaxSize = 32
+    small_bias: SmallBias = False
+    degradation: Degradation = "clean"
+    jitter: Jitter = 0.5
+    blend: Blend = 0.3
+    distill: Annotated[float, typer.Option(min=0, help="Weight of 1 - cosine to the original's HR embedding.")] = 1.0
+    relational: Annotated[float, typer.Option(min=0, help="Weight of matching similarities within a batch.")] = 10.0
+    contrastive: Annotated[float, typer.Option(min=0, help="Weight of InfoNCE against other people.")] = 0.0
+    margin: Annotated[float, typer.Option(min=0, help="Weight of the margin loss over training people.")] = 0.01
+    margin_kind: Annotated[MarginKind, typer.Option(help="Which margin loss.")] = "cosface"
+    compile: Compile = False
+    seed: Seed = 0
+    save_every: SaveEvery = 500
+    validate_every: ValidateEvery = 1
+    validation_faces: ValidationFaces = 1000
+    max_hr_drop: Annotated[
+        float, typer.Option(min=0, help="Gate: largest loss of accuracy at full size, percentage points.")
+    ] = 0.5
+    max_impostor_mean: Annotated[float, typer.Option(help="Gate: largest mean similarity of impostors.")] = 0.2
+    min_rank_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Gate: least effective rank, as a share of the original's.")
+    ] = 0.5
+    overwrite: Overwrite = False

@@ -1,0 +1,45 @@
+"""What a fine-tuned network must not lose: the gates that each validation passes or ends at."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Limits of a fine-tuning; beyond one of them the space has changed or collapsed."""
+
+    max_hr_drop: float
+    """Accuracy lost at full size, percentage points."""
+    max_impostor_mean: float
+    """Mean similarity of impostors, at any size."""
+    min_rank_share: float
+    """Effective rank, as a share of the original's."""
+
+    def violated(self, before: Figures, measured: Figures) -> str | None:
+        """Return which limit is broken, with figure and flag, or None.
+
+        Args:
+            before: Figures of the original, as `measured`.
+            measured: "hr", "bicubic" and, with a super-resolver, "dsr": figures by size; "effective_rank".
+        """
+        return next(self._violations(before, measured), None)
+
+    def _violations(self, before: Figures, measured: Figures) -> Iterator[str]:
+        drop = 100 * (before["hr"]["accuracy"] - measured["hr"]["accuracy"])
+        if drop > self.max_hr_drop:
+            yield f"accuracy lost at full size is {drop:.3f} points, limit {self.max_hr_drop} (--max-hr-drop)"
+        impostor = max(figures["impostor_mean"] for figures in [*shown(measured).values(), measured["hr"]])
+        if impostor > self.max_impostor_mean:
+            limit = self.max_impostor_mean
+            yield f"mean impostor similarity is {impostor:.3f}, limit {limit} (--max-impostor-mean)"
+        share = measured["effective_rank"] / before["effective_rank"]
+        if share < self.min_rank_share:
+            yield f"effective rank share is {share:.3f}, limit {self.min_rank_share} (--min-rank-share)"
+
+
+def shown(measured: Figures) -> Figures:
+    """Return the figures by size of what will be used: through the super-resolver if there is one."""
+    return cast(Figures, measured.get("dsr", measured["bicubic"]))

@@ -1,0 +1,125 @@
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from engine.checkpoint import CheckpointError, load_checkpoint
+from engine.runloop import RunLoop, TrainingStoppedError
+from engine.runtime import make_accelerator
+from engine.training import NonFiniteLossError, Optimisation, Training
+
+SETTINGS = Optimisation(steps=20, rate=0.05, warmup_steps=3, weight_decay=0.01, clip_norm=1.0, ema_decay=0.9)
+EPOCHS, PER_EPOCH = 4, 5
+
+
+class Kill(BaseException):
+    """Stands for a process that ends without another line."""
+
+
+def toy_run(folder: Path, save_every: int = 1000, accumulate: int = 1, kill_at: int = -1, stop_at: int = -1) -> RunLoop:
+    torch.manual_seed(0)
+    accelerator = make_accelerator(torch.device("cpu"), "fp32", accumulate)
+    training = Training(nn.Linear(3, 1), SETTINGS, accelerator)
+    loop = RunLoop(folder, "toy", training, EPOCHS, PER_EPOCH, save_every, {"best": 0.0})
+    for epoch, index in loop.batches("toy"):
+        if loop.batches_done == kill_at:
+            raise Kill
+        if loop.batches_done == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        inputs = torch.randn(8, 3, generator=torch.Generator().manual_seed(epoch * 100 + index))
+        with accelerator.accumulate(training.model):
+            loss = (training.model(inputs) - inputs.sum(1, keepdim=True)).square().mean()
+            norm = training.update(loss)
+        loop.count({"loss": loss.item(), "gradient": norm})
+        if loop.epoch_ended:
+            means = loop.means()
+            loop.log.write("train", loop.batches_done, means)
+            loop.kept["best"] = means["loss"]
+    return loop
+
+
+def state_of(folder: Path) -> dict[str, torch.Tensor]:
+    state = load_checkpoint(folder / "last.pth", "toy")
+    return {**state["model"], **{f"ema {name}": value for name, value in state["ema"].items()}}
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    first, second = state_of(one), state_of(other)
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+    assert (one / "metrics.jsonl").read_text() == (other / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("kill_at", [1, 7, 10, 14, 19])
+def test_a_run_that_dies_anywhere_ends_like_one_that_did_not(kill_at: int, accumulate: int, tmp_path: Path) -> None:
+    toy_run(tmp_path / "whole", accumulate=accumulate)
+    with pytest.raises(Kill):
+        toy_run(tmp_path / "killed", save_every=2, accumulate=accumulate, kill_at=kill_at)
+    loop = toy_run(tmp_path / "killed", save_every=2, accumulate=accumulate)
+    assert loop.batches_done == EPOCHS * PER_EPOCH
+    assert_same_end(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_stop_is_saved_after_a_whole_step_and_goes_on(accumulate: int, tmp_path: Path) -> None:
+    toy_run(tmp_path / "whole", accumulate=accumulate)
+    with pytest.raises(KeyboardInterrupt):
+        toy_run(tmp_path / "stopped", accumulate=accumulate, stop_at=7)
+    done = load_checkpoint(tmp_path / "stopped" / "last.pth", "toy")["batches_done"]
+    assert done == (8 if accumulate == 1 else 9)
+    assert toy_run(tmp_path / "stopped", accumulate=accumulate).kept == toy_run(tmp_path / "whole").kept
+    assert_same_end(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_no_more_than_the_interval_is_lost(tmp_path: Path) -> None:
+    with pytest.raises(Kill):
+        toy_run(tmp_path, save_every=3, kill_at=14)
+    assert load_checkpoint(tmp_path / "last.pth", "toy")["batches_done"] == 12
+
+
+def test_a_finished_run_gives_no_more_batches_and_keeps_its_values(tmp_path: Path) -> None:
+    kept = toy_run(tmp_path).kept
+    before = (tmp_path / "last.pth").read_bytes()
+    again = toy_run(tmp_path)
+    assert again.kept == kept and kept["best"] > 0
+    assert (tmp_path / "last.pth").read_bytes() == before
+
+
+def test_an_epoch_is_the_mean_of_its_batches_and_the_next_begins_anew(tmp_path: Path) -> None:
+    loop = toy_run(tmp_path)
+    for epoch in (1.0, 2.0):
+        for index in range(PER_EPOCH):
+            loop.count({"loss": epoch * index})
+        assert loop.means() == {"loss": pytest.approx(2 * epoch)}
+
+
+def test_the_log_of_a_run_that_died_reads_like_that_of_one_that_did_not(tmp_path: Path) -> None:
+    with pytest.raises(Kill):
+        toy_run(tmp_path, save_every=4, kill_at=11)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "train", "step": 1')
+    toy_run(tmp_path)
+    events = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in events] == [5, 10, 15, 20]
+
+
+def test_the_batch_that_breaks_a_training_is_kept_and_named(tmp_path: Path) -> None:
+    loop = toy_run(tmp_path)
+    error = loop.stopped(NonFiniteLossError("the loss is nan at step 3"), {"faces": torch.ones(2)})
+    assert isinstance(error, TrainingStoppedError)
+    assert "the loss is nan at step 3" in str(error) and "nonfinite_batch.pth" in str(error)
+    assert torch.equal(load_checkpoint(tmp_path / "nonfinite_batch.pth", "nonfinite-batch")["faces"], torch.ones(2))
+
+
+def test_a_damaged_checkpoint_is_named_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    toy_run(tmp_path)
+    data = bytearray((tmp_path / "last.pth").read_bytes())
+    data[data.index(state_of(tmp_path)["weight"].numpy().tobytes())] ^= 1
+    (tmp_path / "last.pth").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"last\.pth"):
+        toy_run(tmp_path)
+    assert (tmp_path / "last.pth").read_bytes() == data
