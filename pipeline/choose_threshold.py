@@ -9,9 +9,9 @@ import typer
 
 from engine.cli import command
 from engine.runtime import pick_device
+from pipeline.evaluation.cells import embed_cells
 from pipeline.evaluation.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.embedding_cache import EmbeddingCache
-from pipeline.evaluation.evaluate import embed_cells
 from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_split, parse_sizes
 from pipeline.evaluation.measures import Json
 from pipeline.evaluation.systems import Embedder, Networks, System, load_networks

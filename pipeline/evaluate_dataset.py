@@ -1,6 +1,7 @@
 """Evaluate the chain on a prepared split: 1:1 and 1:N, every control, every input size, one report."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,13 +10,15 @@ import typer
 
 from engine.cli import command, config_as_dict
 from engine.runtime import pick_device
+from pipeline.evaluation.cells import cells_of, embed_cells
 from pipeline.evaluation.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.embedding_cache import EmbeddingCache
-from pipeline.evaluation.evaluate import Plan, cells_of, differences, embed_cells, evaluate
-from pipeline.evaluation.faces import EvaluationDataError, Split, open_split, parse_sizes
+from pipeline.evaluation.evaluate import Plan, differences, evaluate
+from pipeline.evaluation.faces import EvaluationDataError, Split, open_other_split, open_split, parse_sizes
 from pipeline.evaluation.freezing import Frozen, freeze_thresholds
+from pipeline.evaluation.pair_accuracy import freeze_pair_thresholds
 from pipeline.evaluation.protocols import PairList, SearchPlan, default_search_plan, read_image_list, read_pair_list
-from pipeline.evaluation.systems import Embedder, Networks, System, load_networks
+from pipeline.evaluation.systems import Embedder, System, choose_systems, load_networks
 from pipeline.evaluation.thresholds import Target, parse_target
 from pipeline.reporting.report import build_report, print_table, write_report
 
@@ -46,9 +49,19 @@ class EvaluateConfig:
         str, typer.Option(help="Fine-tuned EdgeFace: a file, auto (runs/edgeface/edgeface_finetuned.pth), none.")
     ] = "auto"
     adapter: Annotated[Path | None, typer.Option(help="Low-resolution adapter of the original EdgeFace.")] = None
+    unseen: Annotated[
+        str | None, typer.Option(help="EdgeFace that took no part in training: bicubic and DSR in front of it as well.")
+    ] = None
+    systems: Annotated[
+        str | None, typer.Option(help="Rows to evaluate (bicubic,dsr,dsr+finetuned,...); none given: all there are.")
+    ] = None
     sizes: Annotated[str, typer.Option(help="Input sizes in pixels, 6 to 64, joined by commas.")] = "8,12,16,24,32"
     pairs: Annotated[
-        Path | None, typer.Option(help="LFW pairs.txt or CSV (first,second,same,fold); else pairs.txt of the split.")
+        Path | None, typer.Option(help="LFW pairs.txt or CSV (first,second,same,fold); else that of the split.")
+    ] = None
+    pairs_threshold_from: Annotated[
+        Path | None,
+        typer.Option(help="Split whose pairs choose the threshold of the pairs; none given: the other folds, if any."),
     ] = None
     gallery: Annotated[Path | None, typer.Option(help="List of the images to enrol, one a line.")] = None
     probes: Annotated[Path | None, typer.Option(help="List of the searching images; needs --gallery.")] = None
@@ -77,19 +90,25 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     split = open_split(config.dataset_root)
     sizes = parse_sizes(config.sizes, split)
     config.out.mkdir(parents=True, exist_ok=True)
-    searches, pairs = _searches(config, split), _pairs(config, split)
+    searches, pairs = _searches(config, split), _pairs(config.pairs, split, config.out)
     networks = load_networks(
         choose_edgeface(config.edgeface),
         choose_dsr(config.dsr),
         choose_finetuned(config.finetuned),
         config.adapter,
         device,
+        config.unseen,
     )
-    systems = networks.systems()
+    systems = choose_systems(networks, config.systems)
     cache = EmbeddingCache(config.cache if config.keep else None)
-    embeddings = embed_cells(Embedder(split, networks, cache, config.flip, device), systems, sizes)
-    plan = Plan(sizes, searches, pairs, config.bootstrap, config.seed, config.scores)
-    frozen = _frozen(config, target, systems, networks, cache, sizes)
+
+    def embedder_of(faces: Split) -> Embedder:
+        return Embedder(faces, networks, cache, config.flip, device)
+
+    pair_thresholds = _pair_thresholds(config, split, pairs, systems, sizes, embedder_of)
+    frozen = _frozen(config, target, split, systems, sizes, embedder_of, networks.hashes)
+    embeddings = embed_cells(embedder_of(split), systems, sizes)
+    plan = Plan(sizes, searches, pairs, config.bootstrap, config.seed, config.scores, pair_thresholds)
     measured = evaluate(split, systems, embeddings, frozen.values, plan)
     report = build_report(
         split, networks, systems, measured, differences(measured), plan, frozen, config_as_dict(config), sys.argv
@@ -99,10 +118,30 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     print(f"report: {config.out / 'report.html'}")
 
 
-def _pairs(config: EvaluateConfig, split: Split) -> PairList | None:
-    beside = config.dataset_root / "pairs.txt"
-    path = config.pairs or (beside if beside.is_file() else None)
-    return read_pair_list(path, split.keys, config.out) if path is not None else None
+def _pairs(given: Path | None, split: Split, out: Path) -> PairList | None:
+    beside = (split.root / name for name in ("pairs.txt", "pairs.csv"))
+    path = given or next((path for path in beside if path.is_file()), None)
+    return read_pair_list(path, split.keys, out) if path is not None else None
+
+
+def _pair_thresholds(
+    config: EvaluateConfig,
+    split: Split,
+    pairs: PairList | None,
+    systems: list[System],
+    sizes: tuple[int, ...],
+    embedder_of: Callable[[Split], Embedder],
+) -> Frozen | None:
+    """Return what the pairs are judged by, chosen on another split's pairs."""
+    if config.pairs_threshold_from is None:
+        return None
+    if pairs is None:
+        raise EvaluationDataError(f"--pairs-threshold-from: {split.root} has no list of pairs to judge; give --pairs")
+    other = open_other_split(config.pairs_threshold_from, split, "--pairs-threshold-from")
+    listed = _pairs(None, other, config.out)
+    if listed is None:
+        raise EvaluationDataError(f"--pairs-threshold-from {other.root}: no pairs.txt or pairs.csv in it to choose on")
+    return freeze_pair_thresholds(embedder_of(other), systems, sizes, listed)
 
 
 def _searches(config: EvaluateConfig, split: Split) -> SearchPlan | None:
@@ -117,26 +156,20 @@ def _searches(config: EvaluateConfig, split: Split) -> SearchPlan | None:
 def _frozen(
     config: EvaluateConfig,
     target: Target,
+    split: Split,
     systems: list[System],
-    networks: Networks,
-    cache: EmbeddingCache,
     sizes: tuple[int, ...],
+    embedder_of: Callable[[Split], Embedder],
+    hashes: dict[str, str],
 ) -> Frozen:
     """Return the threshold of every row, decided without a look at the faces under evaluation."""
-    cells = [(system.key, size) for system, size in cells_of(systems, sizes)]
-    root = config.development or config.dataset_root.parent / "val_processed"
-    if target.kind in ("eer", "far"):
-        if root.resolve() == config.dataset_root.resolve():
-            raise EvaluationDataError(
-                f"--threshold {target}: would be chosen on the evaluated split {root} itself; "
-                "give another with --development"
-            )
-        development = open_split(root)
-        embedder = Embedder(development, networks, cache, config.flip, pick_device(config.device))
-        return freeze_thresholds(
-            target, cells, embed_cells(embedder, systems, sizes), development, config.threshold_per_size
-        )
-    return freeze_thresholds(target, cells, {}, None, hashes=networks.hashes, any_system=config.any_system)
+    rows = cells_of(systems, sizes)
+    if target.kind in ("number", "file"):
+        return freeze_thresholds(target, rows, {}, None, hashes=hashes, any_system=config.any_system)
+    root = config.development or split.root.parent / "val_processed"
+    development = open_other_split(root, split, f"--threshold {target}, --development")
+    embeddings = embed_cells(embedder_of(development), systems, sizes)
+    return freeze_thresholds(target, rows, embeddings, development, config.threshold_per_size)
 
 
 main = command(

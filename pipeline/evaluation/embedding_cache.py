@@ -3,23 +3,31 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
-from engine.files import write_text
+from engine.files import atomic_path, write_text
 
 BLOCK = 1024  # rows that an interruption can cost
-_VERSION = 1
+_VERSION = 2
 
-EmbedRows = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-"""Row numbers (B,) -> (B, ...) float32."""
+Embeddings = NDArray[np.float32]
+
+
+class EmbedRows(Protocol):
+    """Embeds consecutive rows by some of the networks."""
+
+    def __call__(self, block: slice, wanted: list[int]) -> Embeddings:
+        """Return (B, R, D) embeddings by the R networks with these numbers."""
 
 
 class EmbeddingCache:
-    """A folder of embedding arrays.
+    """A folder of embedding arrays, one for each network, so that another network beside it embeds nothing anew.
 
     Args:
         folder: Where the arrays stand; None keeps nothing.
@@ -28,40 +36,53 @@ class EmbeddingCache:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def get(self, key: dict[str, Any], count: int, embed: EmbedRows) -> NDArray[np.float32]:
-        """Return (count, ...) embeddings, from the folder or by `embed`.
+    def get(self, keys: list[dict[str, Any]], count: int, embed: EmbedRows) -> list[Embeddings]:
+        """Return the (count, D) embeddings of each network, from the folder or by `embed`.
 
         Args:
-            key: All that the embeddings depend on: hashes of weights and data, options.
+            keys: All that the embeddings of each network depend on: hashes of weights and data, options.
             count: Number of rows.
-            embed: Called with consecutive blocks of row numbers.
+            embed: Called for the networks that are not in the folder, together.
         """
-        blocks = [np.arange(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
+        blocks = [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
         if self.folder is None:
-            return np.concatenate([embed(rows) for rows in blocks])
-        name = hashlib.sha256(json.dumps([_VERSION, count, key], sort_keys=True).encode()).hexdigest()[:32]
-        whole, part = self.folder / f"{name}.npy", self.folder / f"{name}.part.npy"
-        if not whole.is_file():
-            self._fill(part, blocks, embed)
-            part.replace(whole)
-            _progress_of(part).unlink()
-        return np.asarray(np.load(whole, mmap_mode="r"), np.float32)
+            values = np.concatenate([embed(rows, list(range(len(keys)))) for rows in blocks])
+            return [values[:, column] for column in range(len(keys))]
+        names = [_name(count, key) for key in keys]
+        files = [self.folder / f"{name}.npy" for name in names]
+        while wanted := [number for number, path in enumerate(files) if not path.is_file()]:
+            part = self.folder / f"{_name(count, [names[number] for number in wanted])}.part.npy"
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(part.with_suffix(".lock")):  # another evaluation that embeds the same is waited for
+                if not files[wanted[0]].is_file():
+                    table = _fill(part, blocks, partial(embed, wanted=wanted))
+                    for column, number in enumerate(wanted):
+                        with atomic_path(files[number]) as temporary:
+                            np.save(temporary, table[:, column])
+                    part.unlink()
+                    _progress_of(part).unlink()
+        return [np.asarray(np.load(path, mmap_mode="r"), np.float32) for path in files]
 
-    def _fill(self, part: Path, blocks: list[NDArray[np.int64]], embed: EmbedRows) -> None:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        progress = _progress_of(part)
-        done = int(progress.read_text()) if progress.is_file() and part.is_file() else 0
-        table = np.lib.format.open_memmap(part, "r+") if done else None
-        for number, rows in enumerate(blocks):
-            if number < done:
-                continue
-            values = embed(rows)
-            if table is None:
-                shape = (int(blocks[-1][-1]) + 1, *values.shape[1:])
-                table = np.lib.format.open_memmap(part, "w+", np.float32, shape)
-            table[rows] = values
-            table.flush()
-            write_text(progress, str(number + 1))
+
+def _fill(part: Path, blocks: list[slice], embed: Callable[[slice], Embeddings]) -> Embeddings:
+    """Return the finished table, from where an interrupted run stopped."""
+    progress = _progress_of(part)
+    done = int(progress.read_text()) if progress.is_file() and part.is_file() else 0
+    table = np.lib.format.open_memmap(part, "r+") if done else None
+    for number, rows in enumerate(blocks):
+        if number < done:
+            continue
+        values = embed(rows)
+        if table is None:
+            table = np.lib.format.open_memmap(part, "w+", np.float32, (blocks[-1].stop, *values.shape[1:]))
+        table[rows] = values
+        table.flush()
+        write_text(progress, str(number + 1))
+    return np.asarray(table)
+
+
+def _name(count: int, key: Any) -> str:
+    return hashlib.sha256(json.dumps([_VERSION, count, key], sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _progress_of(part: Path) -> Path:

@@ -7,30 +7,28 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pipeline.evaluation.cells import Cell, Embeddings, cells_of
 from pipeline.evaluation.extremes import Extremes, counts_by_threshold, find_extremes
 from pipeline.evaluation.faces import HR_PX, Split
+from pipeline.evaluation.freezing import Frozen
 from pipeline.evaluation.groups import group_figures
 from pipeline.evaluation.measures import (
     FARS,
     Json,
-    fold_figures,
     identification_figures,
     search_gallery,
     verification_figures,
 )
+from pipeline.evaluation.pair_accuracy import measure_pairs, with_verification
 from pipeline.evaluation.protocols import PairList, SearchPlan
-from pipeline.evaluation.systems import Embedder, System
+from pipeline.evaluation.systems import System
 from pipeline.reporting.summary import value_of
 from pipeline.scores.bootstrap import IdentityBootstrap, Weights, draw_people, rate_interval
 from pipeline.scores.comparisons import PairScores, all_pairs, listed_pairs
 from pipeline.scores.differences import mcnemar, paired_difference
-from pipeline.scores.folds import FoldAccuracy, fold_accuracy
+from pipeline.scores.folds import FoldAccuracy
 from pipeline.scores.identification import Searches
 from pipeline.scores.verification import sort_both
-
-Embeddings = NDArray[np.float32]
-Cell = tuple[str, int]
-"""Key of the system, and input size in pixels."""
 
 MOST_COMPARED = 4_000_000  # impostor comparisons that the bootstrap takes; beyond it people are drawn
 COMPARED_WITH = {
@@ -43,6 +41,7 @@ COMPARED_WITH = {
     "dsr+adapted": ["bicubic", "adapted", "dsr"],
     "hr+finetuned": ["hr"],
     "hr+adapted": ["hr"],
+    "dsr+unseen": ["bicubic+unseen"],
 }
 """Which rows are set against which: the controls that each has to beat."""
 
@@ -55,6 +54,7 @@ class Plan:
         sizes_px: Input sizes of the probes.
         searches: Who is enrolled and who searches; None where nobody has two images.
         pairs: A list of pairs, or None.
+        pair_thresholds: What the pairs are judged by, chosen on another split's; None: by the other folds.
         replicates: Bootstrap draws; 0 leaves the intervals out.
         seed: Of the draws.
         extremes: Worst genuine and worst impostor comparisons kept of each cell.
@@ -66,6 +66,7 @@ class Plan:
     replicates: int = 500
     seed: int = 0
     extremes: int = 2000
+    pair_thresholds: Frozen | None = None
 
 
 @dataclass
@@ -83,21 +84,6 @@ class Measured:
     folds: FoldAccuracy | None = None
 
 
-def cells_of(systems: list[System], sizes_px: tuple[int, ...]) -> list[tuple[System, int]]:
-    """Return every row of the table: low-resolution systems at each size, HR ones once."""
-    low = [(system, size) for size in sizes_px for system in systems if not system.hr]
-    return low + [(system, HR_PX) for system in systems if system.hr]
-
-
-def embed_cells(embedder: Embedder, systems: list[System], sizes_px: tuple[int, ...]) -> dict[Cell, Embeddings]:
-    """Embed the split by every system at every size, front by front."""
-    found: dict[Cell, Embeddings] = {}
-    for size in (*sizes_px, HR_PX):
-        group = [system for system in systems if system.hr == (size == HR_PX)]
-        found |= {(key, size): values for key, values in embedder.embed(group, size).items()}
-    return found
-
-
 def evaluate(
     split: Split,
     systems: list[System],
@@ -110,17 +96,16 @@ def evaluate(
     Args:
         split: The faces.
         systems: The rows.
-        embeddings: Of each cell; those of ("hr", 112) are the gallery.
+        embeddings: Of each cell; each system's gallery is the full-size cell that its `gallery` names.
         thresholds: Of each cell.
         plan: What is compared.
     """
-    gallery = embeddings["hr", HR_PX]
     people = len(split.people)
     weights = draw_people(people, plan.replicates, plan.seed) if plan.replicates else None
     cells = cells_of(systems, plan.sizes_px)
     measured = []
     for system, size in tqdm(cells, desc="measuring", unit="row", leave=False):
-        probes = embeddings[system.key, size]
+        probes, gallery = embeddings[system.key, size], embeddings[system.gallery, HR_PX]
         scores = all_pairs(probes, gallery, split.person, split.person)
         threshold = thresholds[system.key, size]
         figures: Json = {"system": system.key, "name": system.name, "size_px": size, "threshold": threshold}
@@ -131,7 +116,7 @@ def evaluate(
         groups = group_figures(scores, split.person, split.attributes, threshold, weights)
         cell = Measured(system, size, threshold, figures, extremes, counts_by_threshold(genuine, impostor), groups)
         _add_searches(cell, probes, gallery, split, plan, weights)
-        _add_pairs(cell, probes, gallery, plan)
+        _add_pairs(cell, probes, gallery, split, plan, weights)
         if weights is not None:
             _add_intervals(cell, _resampled(scores, probes, gallery, split.person, weights, plan.seed))
         measured.append(cell)
@@ -155,7 +140,8 @@ def _differences_of(cell: Measured, reference: Measured) -> list[Json]:
     found = [
         {**head, "figure": name, **result}
         for name, values in cell.replicates.items()
-        if (
+        if name != "pairs"
+        and (
             result := paired_difference(
                 value_of(cell.figures, name), value_of(reference.figures, name), values, reference.replicates[name]
             )
@@ -163,7 +149,14 @@ def _differences_of(cell: Measured, reference: Measured) -> list[Json]:
     ]
     if cell.folds is not None and reference.folds is not None:
         test = mcnemar(cell.folds.correct, reference.folds.correct)
-        found.append({**head, "figure": "pairs accuracy", "difference": cell.folds.mean - reference.folds.mean, **test})
+        means = cell.folds.mean, reference.folds.mean
+        paired = (
+            paired_difference(*means, cell.replicates["pairs"], reference.replicates["pairs"])
+            if cell.replicates
+            else None
+        )
+        head |= {"figure": "pairs accuracy", "difference": means[0] - means[1]}
+        found.append({**head, "interval": paired["interval"] if paired else None, **test})
     return found
 
 
@@ -191,18 +184,20 @@ def _rank_interval(cell: Measured, found: Searches, person: NDArray[np.int64], w
     cell.figures["identification"]["rank1_interval"] = rate_interval(rank1, cell.replicates["rank1"], searching)
 
 
-def _add_pairs(cell: Measured, probes: Embeddings, gallery: Embeddings, plan: Plan) -> None:
+def _add_pairs(
+    cell: Measured, probes: Embeddings, gallery: Embeddings, split: Split, plan: Plan, weights: Weights | None
+) -> None:
     cell.figures["pairs"] = None
     if plan.pairs is None:
         return
     listed = plan.pairs
     scores = listed_pairs(probes, gallery, listed.rows[:, ::-1])
-    if len(np.unique(listed.folds)) > 1:
-        cell.folds = fold_accuracy(scores, listed.same, listed.folds)
-        cell.figures["pairs"] = fold_figures(cell.folds, len(scores))
-    if listed.same.any() and not listed.same.all():
-        figures = verification_figures(scores[listed.same], scores[~listed.same], cell.threshold)
-        cell.figures["pairs"] = {"pairs": len(scores), **(cell.figures["pairs"] or {}), "verification": figures}
+    frozen = plan.pair_thresholds
+    threshold = frozen.values[cell.system.key, cell.size_px] if frozen is not None else None
+    cell.folds, figures, replicas = measure_pairs(scores, listed, split.person, threshold, weights)
+    cell.figures["pairs"] = with_verification(figures, scores, listed.same, cell.threshold)
+    if replicas is not None:
+        cell.replicates["pairs"] = replicas
 
 
 def _resampled(
@@ -247,10 +242,12 @@ def settings_of(plan: Plan) -> dict[str, Any]:
     """Return the protocol in words and numbers, for the report."""
     return {
         "all_pairs": "every HR gallery face against every probe, the same photograph left out",
-        "gallery": "HR faces embedded by the original EdgeFace, so that an enrolled gallery stays valid",
+        "gallery": "HR faces embedded by the original EdgeFace, so that an enrolled gallery stays valid; "
+        "rows of the unseen recogniser have a gallery of their own",
         "probes": "faces at each input size, embedded by the system under test",
         "searches": plan.searches.note if plan.searches else None,
         "pairs": plan.pairs.source if plan.pairs else None,
+        "pairs_threshold": _pairs_judged_by(plan),
         "pairs_repeated": plan.pairs.repeated if plan.pairs else 0,
         "far_targets": list(FARS),
         "replicates": plan.replicates,
@@ -259,3 +256,13 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "most_comparisons_resampled": MOST_COMPARED,
         "failures": "a comparison with an unreadable face is rejected at every threshold",
     }
+
+
+def _pairs_judged_by(plan: Plan) -> str | None:
+    if plan.pairs is None:
+        return None
+    if plan.pair_thresholds is not None:
+        return plan.pair_thresholds.origin
+    if len(np.unique(plan.pairs.folds)) > 1:
+        return "each fold by the threshold that is the most accurate on the other folds"
+    return "one fold and no other pairs to choose on: the best threshold in hindsight, which flatters"

@@ -128,6 +128,31 @@ def open_split(root: Path) -> Split:
     return Split(root, keys, person.astype(np.int64), people.tolist(), rule, attributes, sha256, store, files, found)
 
 
+def open_other_split(root: Path, evaluated: Split, flag: str) -> Split:
+    """Open a split that a threshold is chosen on, and see that it is another one.
+
+    Args:
+        root: Its folder.
+        evaluated: The split that the threshold is used on.
+        flag: What named it, for the message.
+
+    Raises:
+        EvaluationDataError: It is the evaluated split itself, or has people of it.
+    """
+    if root.resolve() == evaluated.root.resolve():
+        raise EvaluationDataError(
+            f"{flag} {root}: a threshold chosen on the evaluated split itself flatters; name another split"
+        )
+    other = open_split(root)
+    shared = sorted(set(other.people) & set(evaluated.people))
+    if shared:
+        raise EvaluationDataError(
+            f"{flag} {root}: {len(shared)} of its people are in {evaluated.root} as well, the first is {shared[0]!r}; "
+            "a threshold has to come from other people"
+        )
+    return other
+
+
 def parse_sizes(text: str, split: Split) -> tuple[int, ...]:
     """Read `--sizes`, and take photographs of any low resolution along where the split has them.
 

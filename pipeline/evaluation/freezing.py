@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.evaluation.cells import Cell
 from pipeline.evaluation.faces import HR_PX, Split
+from pipeline.evaluation.systems import System
 from pipeline.evaluation.thresholds import Target, read_threshold, refuse_other_system, threshold_for
 from pipeline.scores.comparisons import all_pairs
-
-Cell = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Frozen:
 
 def freeze_thresholds(
     target: Target,
-    cells: Sequence[Cell],
+    rows: Sequence[tuple[System, int]],
     embeddings: dict[Cell, NDArray[np.float32]],
     development: Split | None,
     per_size: bool = False,
@@ -42,7 +42,7 @@ def freeze_thresholds(
 
     Args:
         target: What is asked for.
-        cells: The rows.
+        rows: The rows of the table, each a system at an input size.
         embeddings: Of the development split, where the target is met on one.
         development: That split.
         per_size: A threshold for each input size; else one for each system, on its sizes pooled.
@@ -52,6 +52,7 @@ def freeze_thresholds(
     Raises:
         ThresholdError: A file that is not one or belongs to another system; a target too low for the split.
     """
+    cells = [(system.key, size) for system, size in rows]
     if target.kind == "number":
         return Frozen(dict.fromkeys(cells, target.value), str(target), "a fixed number, the same for every row")
     if target.kind == "file":
@@ -59,9 +60,15 @@ def freeze_thresholds(
     if development is None:
         raise ValueError("a target needs a development split")
     values: dict[Cell, float] = {}
+    gallery_of = {system.key: system.gallery for system, _ in rows}
     for group in _groups(cells, per_size):
         scores = [
-            all_pairs(embeddings[cell], embeddings["hr", HR_PX], development.person, development.person)
+            all_pairs(
+                embeddings[cell],
+                embeddings[gallery_of[cell[0]], HR_PX],
+                development.person,
+                development.person,
+            )
             for cell in group
         ]
         genuine = np.concatenate([found.genuine for found in scores])

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation.protocols import SearchPlan
 from pipeline.scores.comparisons import mean_templates, score_blocks
-from pipeline.scores.folds import FoldAccuracy
 from pipeline.scores.identification import Searches, cmc, fnir_at_fpir, join_searches, open_set, searches
 from pipeline.scores.verification import (
     Array,
@@ -90,18 +89,6 @@ def identification_figures(found: Searches, threshold: float) -> Json:
             rates = fnir_at_fpir(found, target)
             figures["fnir_at_fpir"].append({"target_fpir": target, **(asdict(rates) if rates else {"fnir": None})})
     return figures
-
-
-def fold_figures(found: FoldAccuracy, pairs: int) -> Json:
-    """Return the accuracy over folds as JSON."""
-    return {
-        "pairs": pairs,
-        "mean": found.mean,
-        "sd": found.sd,
-        "sem": found.sem,
-        "folds": list(found.folds),
-        "thresholds": list(found.thresholds),
-    }
 
 
 def finite(value: float) -> float | None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from dsr.network import DSR
 from dsr.weights import load_dsr
+from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.edgeface import EMBEDDING_SIZE
 from facial_rec.embedding import EdgeFaceEmbedding
@@ -21,7 +22,7 @@ from pipeline.evaluation.faces import HR_PX, Split, stack
 from pipeline.recognizer import LARGEST_VLR_PX, Enlarge, Recognizer, join_views
 
 BATCH = 64
-Which = Literal["original", "finetuned", "adapted"]
+Which = Literal["original", "finetuned", "adapted", "unseen"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class System:
     enlarge_by: Enlarge = "bicubic"
     hr: bool = False
 
+    @property
+    def gallery(self) -> str:
+        """Key of the full-size row that embeds the gallery: embeddings of other recognisers have another space."""
+        return "hr+unseen" if self.edgeface == "unseen" else "hr"
+
 
 SYSTEMS = (
     System("bicubic", "Bicubic + EdgeFace", "original"),
@@ -57,6 +63,9 @@ SYSTEMS = (
     System("hr", "HR, EdgeFace (ceiling)", "original", hr=True),
     System("hr+finetuned", "HR, fine-tuned EdgeFace", "finetuned", hr=True),
     System("hr+adapted", "HR, adapted EdgeFace", "adapted", hr=True),
+    System("bicubic+unseen", "Bicubic + unseen EdgeFace", "unseen"),
+    System("dsr+unseen", "DSR + unseen EdgeFace", "unseen", restored=True),
+    System("hr+unseen", "HR, unseen EdgeFace", "unseen", hr=True),
 )
 """Every row of the table of controls, in its order; those whose weights are absent are left out, and it is said."""
 
@@ -66,7 +75,7 @@ class Networks:
     """The loaded networks.
 
     Attributes:
-        recognisers: Original, and fine-tuned and adapted where given.
+        recognisers: Original, and fine-tuned, adapted and unseen where given.
         dsr: The super-resolver; None without one.
         weights: What was loaded, for the report: role to path, hash and kind.
         hashes: Role to a hash of everything that decides its output.
@@ -87,7 +96,12 @@ class Networks:
 
 
 def load_networks(
-    edgeface: str, dsr: Path | None, finetuned: Path | None, adapter: Path | None, device: torch.device
+    edgeface: str,
+    dsr: Path | None,
+    finetuned: Path | None,
+    adapter: Path | None,
+    device: torch.device,
+    unseen: str | None = None,
 ) -> Networks:
     """Load what is given.
 
@@ -97,6 +111,7 @@ def load_networks(
         finetuned: Fine-tuned recogniser, or None.
         adapter: Low-resolution adapter of the original recogniser, or None.
         device: Where the networks are placed.
+        unseen: A recogniser that took no part in any training, or None.
 
     Raises:
         WeightsError: A recogniser that cannot be loaded whole.
@@ -107,6 +122,8 @@ def load_networks(
         recognisers["finetuned"] = EdgeFaceEmbedding(finetuned, device=device)
     if adapter is not None:
         recognisers["adapted"] = EdgeFaceEmbedding(edgeface, device=device, adapter=adapter)
+    if unseen is not None:
+        recognisers["unseen"] = EdgeFaceEmbedding(unseen, device=device)
     weights: dict[str, dict[str, Any]] = {
         role: {"path": Path(net.source).as_posix(), "sha256": net.sha256, "arch": net.arch, "kind": net.kind}
         for role, net in recognisers.items()
@@ -118,6 +135,30 @@ def load_networks(
         weights["dsr"] = {"path": dsr.as_posix(), "sha256": sha256_of(dsr), "preset": network.preset}
     hashes = {role: hashlib.sha256(repr(sorted(entry.items())).encode()).hexdigest() for role, entry in weights.items()}
     return Networks(recognisers, network, weights, hashes)
+
+
+def choose_systems(networks: Networks, given: str | None) -> list[System]:
+    """Return the rows to evaluate, and the full-size ones that embed their galleries.
+
+    Args:
+        networks: What is there.
+        given: Keys joined by commas; None: all that can be built.
+
+    Raises:
+        UserError: A key that is none, or whose weights are absent.
+    """
+    there = {system.key: system for system in networks.systems()}
+    if given is None:
+        return list(there.values())
+    wanted = {key.strip() for key in given.split(",") if key.strip()}
+    unknown = sorted(wanted - set(there))
+    if unknown or not wanted:
+        raise UserError(
+            f"--systems {given}: {unknown[0] if unknown else 'nothing'!r} cannot be built here; "
+            f"there are {', '.join(there)}"
+        )
+    wanted |= {there[key].gallery for key in wanted}
+    return [system for key, system in there.items() if key in wanted]
 
 
 class Embedder:
@@ -136,38 +177,53 @@ class Embedder:
     ) -> None:
         self.split, self.networks, self.cache, self.flip, self.device = split, networks, cache, flip, device
 
-    def embed(self, systems: list[System], size_px: int) -> dict[str, NDArray[np.float32]]:
-        """Return (N, D) unit embeddings of each system by its key; NaN where a face could not be read."""
+    def embed(
+        self, systems: list[System], size_px: int, rows: NDArray[np.int64] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return (N, D) unit embeddings of each system by its key; NaN where a face could not be read.
+
+        Args:
+            systems: What embeds them.
+            size_px: Input size.
+            rows: (N,) which faces; None: all.
+        """
+        rows = np.arange(len(self.split)) if rows is None else rows
         found: dict[str, NDArray[np.float32]] = {}
         for front in sorted({(system.restored, system.enlarge_by) for system in systems}):
             group = [system for system in systems if (system.restored, system.enlarge_by) == front]
-            values = self._embed_behind(front, [system.edgeface for system in group], size_px)
-            found |= {system.key: values[:, column] for column, system in enumerate(group)}
+            values = self._embed_behind(front, [system.edgeface for system in group], size_px, rows)
+            found |= {system.key: embeddings for system, embeddings in zip(group, values, strict=True)}
         return found
 
-    def _embed_behind(self, front: tuple[bool, Enlarge], recognisers: list[Which], size_px: int) -> NDArray[np.float32]:
+    def _embed_behind(
+        self, front: tuple[bool, Enlarge], recognisers: list[Which], size_px: int, rows: NDArray[np.int64]
+    ) -> list[NDArray[np.float32]]:
         restored, enlarge_by = front
-        key = {
-            "recognisers": [self.networks.hashes[name] for name in recognisers],
+        front_key = {
             "dsr": self.networks.hashes["dsr"] if restored and size_px <= LARGEST_VLR_PX else None,
             "enlarge_by": enlarge_by if size_px != HR_PX else None,
             "flip": self.flip,
             "faces": self.split.view_key(size_px),
+            "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
         }
+        keys = [{**front_key, "recogniser": self.networks.hashes[name]} for name in recognisers]
         viewer = Recognizer(_as_it_is, self.networks.dsr if restored else None, self.flip, enlarge_by)
-        networks = [self.networks.recognisers[name] for name in recognisers]
         title = f"{size_px} px, {'DSR' if restored else enlarge_by}"
-        with tqdm(total=len(self.split), unit="face", desc=title, leave=False, mininterval=0.5) as bar:
+        with tqdm(total=len(rows), unit="face", desc=title, leave=False, mininterval=0.5) as bar:
 
-            def embed(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            def embed(block: slice, wanted: list[int]) -> NDArray[np.float32]:
+                networks = [self.networks.recognisers[recognisers[number]] for number in wanted]
+                chosen = rows[block]
                 parts = [
-                    self._batch(rows[start : start + BATCH], size_px, viewer, networks)
-                    for start in range(0, len(rows), BATCH)
+                    self._batch(chosen[start : start + BATCH], size_px, viewer, networks)
+                    for start in range(0, len(chosen), BATCH)
                 ]
-                bar.update(len(rows))
+                bar.update(len(chosen))
                 return np.concatenate(parts)
 
-            return self.cache.get(key, len(self.split), embed)
+            found = self.cache.get(keys, len(rows), embed)
+        self.split.views(rows[np.isnan(found[0][:, 0])], size_px)  # what the cache knows to fail says why once more
+        return found
 
     def _batch(
         self, rows: NDArray[np.int64], size_px: int, viewer: Recognizer, networks: list[EdgeFaceEmbedding]

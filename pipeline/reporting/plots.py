@@ -23,9 +23,12 @@ COLOURS = {
     "finetuned": "#e69f00",
     "dsr+adapted": "#009e73",
     "adapted": "#56b4e9",
+    "bicubic+unseen": "#9a9a4a",
+    "dsr+unseen": "#5b4fc4",
     "hr": "#222222",
     "hr+finetuned": "#cc79a7",
     "hr+adapted": "#8a63a8",
+    "hr+unseen": "#555511",
 }
 """Okabe and Ito's palette, told apart without red-green vision."""
 

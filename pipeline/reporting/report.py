@@ -69,7 +69,7 @@ def build_report(
         "absent": [
             {"key": system.key, "name": system.name, "reason": _why_absent(system, networks)}
             for system in SYSTEMS
-            if system.key not in present
+            if system.key not in present and system.edgeface != "unseen"
         ],
         "threshold": {"target": frozen.target, "origin": frozen.origin},
         "results": [cell.figures for cell in measured],
@@ -115,16 +115,15 @@ def print_table(report: Json) -> None:
     """Print the figures that matter most."""
     for line in report["headline"]:
         print(line)
-    rows = [
-        [row["name"], row["size"], row["tar@far=1e-2"], row["eer"], row["fmr"], row["fnmr"], row["rank1"], row["pairs"]]
-        for row in table_rows(report, shown=True)
-    ]
-    header = ["system", "input", "TAR@FAR 1 %", "EER", "FMR", "FNMR", "rank 1", "pairs"]
+    names = ["name", "size", "tar@far=1e-2", "tar@far=1e-3", "eer", "fmr", "fnmr", "rank1", "pairs"]
+    rows = [[row[name] for name in names] for row in table_rows(report, shown=True)]
+    header = ["system", "input", "TAR@FAR 1 %", "TAR@FAR 0.1 %", "EER", "FMR", "FNMR", "rank 1", "pairs"]
     widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
     for line in [header, *rows]:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
-    for entry in report["absent"]:
-        print(f"absent: {entry['name']} ({entry['reason']})")
+    for reason in dict.fromkeys(entry["reason"] for entry in report["absent"]):
+        absent = [entry["key"] for entry in report["absent"] if entry["reason"] == reason]
+        print(f"absent ({reason}): {', '.join(absent)}")
     if report["failures"]:
         print(f"{len(report['failures'])} images could not be read; they count as errors and are listed in report.json")
 
@@ -143,6 +142,8 @@ def _data(split: Split, plan: Plan) -> Json:
 
 
 def _why_absent(system: System, networks: Networks) -> str:
+    if system in networks.systems():
+        return "not among --systems"
     lacking = [] if system.edgeface in networks.recognisers else [f"no {system.edgeface} EdgeFace given"]
     if system.restored and networks.dsr is None:
         lacking.append("no super-resolver given")

@@ -8,6 +8,17 @@ from pipeline.evaluation.measures import Json
 MAIN_SYSTEMS = ("dsr+adapted", "dsr+finetuned", "dsr", "adapted", "finetuned", "bicubic")
 """Which row stands for the system under test: the first that is there."""
 
+FIGURES = {
+    "TAR at FAR 1 %": "tar@far=1e-2",
+    "TAR at FAR 0.1 %": "tar@far=1e-3",
+    "Accuracy on the pairs": "pairs",
+    "EER": "eer",
+    "FMR at the threshold": "fmr",
+    "FNMR at the threshold": "fnmr",
+    "Rank 1": "rank1",
+}
+"""Title of each table to the name of its column in `table_rows`."""
+
 
 def main_system(report: Json) -> str:
     """Return the key of the system under test."""
@@ -73,6 +84,9 @@ def value_of(result: Json, figure: str) -> float | None:
         return float(verification["eer"]["value"])
     if figure == "rank1":
         return float(result["identification"]["cmc"][0]) if result["identification"] else None
+    if figure == "pairs":
+        mean = (result["pairs"] or {}).get("mean")
+        return None if mean is None else float(mean)
     if figure in ("fmr", "fnmr"):
         return float(verification["at_threshold"][figure])
     tar = next(entry["tar"] for entry in verification["tar_at_far"] if figure == f"tar@far={entry['target_far']:g}")
@@ -96,7 +110,7 @@ def summary_markdown(report: Json) -> str:
         f"Threshold `{threshold['target']}`: {threshold['origin']}. Accept when score >= threshold. "
         "Intervals: 95 %, people resampled, threshold recomputed.",
         "",
-        *_markdown_table(report),
+        *_tables_by_size(report),
     ]
     if report["differences"]:
         lines += ["", "## Paired differences", "", *_difference_table(report)]
@@ -109,10 +123,23 @@ def summary_markdown(report: Json) -> str:
     return "\n".join([*lines, f"- data: `{data['sha256'][:12]}`", ""])
 
 
-def _markdown_table(report: Json) -> list[str]:
-    header = ["System", "Input", "TAR at FAR 1 %", "TAR at FAR 0.1 %", "EER", "AUC", "FMR", "FNMR", "Rank 1", "Pairs"]
-    names = ["name", "size", "tar@far=1e-2", "tar@far=1e-3", "eer", "auc", "fmr", "fnmr", "rank1", "pairs"]
-    rows = [[row[name] for name in names] for row in table_rows(report, shown=True)]
+def _tables_by_size(report: Json) -> list[str]:
+    """Return a table of systems by input sizes for each figure, and one of the full-size rows."""
+    rows, lines = list(zip(table_rows(report), table_rows(report, shown=True), strict=True)), []
+    sizes = sorted({row["size_px"] for row, _ in rows} - {HR_PX})
+    for title, name in FIGURES.items():
+        cells = {(row["system"], row["size_px"]): text[name] for row, text in rows}
+        if set(cells.values()) == {"-"}:
+            continue
+        low = {row["system"]: text["name"] for row, text in rows if row["size_px"] != HR_PX}
+        body = [[shown, *(cells.get((system, size), "-") for size in sizes)] for system, shown in low.items()]
+        lines += [f"## {title}", "", *_markdown([title, *map(size_name, sizes)], body), ""]
+    lines += [f"Pairs: {report['protocol']['pairs_threshold']}.", ""] if report["protocol"]["pairs"] else []
+    full = [[text["name"], *(text[name] for name in FIGURES.values())] for row, text in rows if row["size_px"] == HR_PX]
+    return [*lines, "## Full size", "", *_markdown(["System", *FIGURES], full)]
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows]]
 
 
@@ -145,6 +172,7 @@ def _row(result: Json) -> dict[str, Any]:
     row["rank1"] = search["cmc"][0] if search else None
     row["rank5"] = search["cmc"][min(4, len(search["cmc"]) - 1)] if search else None
     row |= {"pairs_mean": pairs.get("mean"), "pairs_sd": pairs.get("sd"), "pairs_sem": pairs.get("sem")}
+    row |= _limits("pairs_mean", pairs.get("interval"))
     row["pairs_best"] = pairs["verification"]["best_accuracy"] if "verification" in pairs else None
     return row
 
@@ -160,10 +188,9 @@ def _shown(row: dict[str, Any]) -> dict[str, str]:
         text[name] = _with_interval(row, name)
     text["auc"] = f"{row['auc']:.4f}"
     text["rank1"] = "-" if row["rank1"] is None else f"{100 * row['rank1']:.1f} %"
-    mean, sem = row["pairs_mean"], row["pairs_sem"]
-    text["pairs"] = "-" if mean is None else f"{100 * mean:.2f} ± {100 * sem:.2f} %"
-    if mean is None and row["pairs_best"] is not None:
-        text["pairs"] = f"{100 * row['pairs_best']:.2f} % at best"
+    text["pairs"] = "-" if row["pairs_mean"] is None else _with_interval(row, "pairs_mean")
+    if row["pairs_mean"] is None and row["pairs_best"] is not None:
+        text["pairs"] = f"{100 * row['pairs_best']:.1f} % at best"
     return text
 
 

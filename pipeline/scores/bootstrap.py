@@ -69,6 +69,31 @@ def rate_interval(value: float, values: NDArray[np.floating], people: int) -> tu
     return float(low), float(high)
 
 
+def accuracy_replicates(
+    correct: NDArray[np.bool_], same: NDArray[np.bool_], people: NDArray[np.integer], weights: Weights
+) -> NDArray[np.float64]:
+    """Return (R,) accuracies on listed pairs, decided at thresholds that stay as they are.
+
+    Genuine and impostor pairs keep their shares of the list, which its author chose, in every replicate.
+
+    Args:
+        correct: (N,) whether each pair is decided correctly.
+        same: (N,) whether it shows one person.
+        people: (N, 2) both people of each.
+        weights: (R, P) from `draw_people`.
+    """
+    accuracy = np.zeros(len(weights))
+    height = max(1, _WINDOW // max(1, len(correct)))
+    for kind in (same, ~same):
+        first, second = people[kind].T
+        for start in range(0, len(weights) if kind.any() else 0, height):
+            drawn = weights[start : start + height]
+            w = drawn[:, first] * (1.0 if kind is same else drawn[:, second])
+            with np.errstate(invalid="ignore", divide="ignore"):
+                accuracy[start : start + height] += kind.mean() * (w @ correct[kind]) / w.sum(axis=1)
+    return accuracy
+
+
 def _t_quantile(freedom: float) -> float:
     """Return the 97.5 % point of Student's t (Abramowitz and Stegun 26.7.5), within 1 % from 5 degrees of freedom."""
     z = 1.959964

@@ -1,5 +1,6 @@
-"""The accuracy of LFW's protocol: each fold is judged by the threshold of the others. NumPy only."""
+"""The accuracy of LFW's protocol: each fold is judged by the threshold of other folds. NumPy only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,22 @@ def fold_accuracy(scores: Array, same: NDArray[np.bool_], folds: NDArray[np.inte
     if not np.isfinite(scores).all():
         raise ScoreError("a pair's score is NaN or infinite; look for damaged images or weights")
     thresholds = [best_threshold(scores[folds != number], same[folds != number]) for number in numbers]
-    correct = (scores >= np.array(thresholds)[np.searchsorted(numbers, folds)]) == same
+    return judge(scores, same, folds, thresholds)
+
+
+def judge(
+    scores: Array, same: NDArray[np.bool_], folds: NDArray[np.integer], thresholds: Sequence[float]
+) -> FoldAccuracy:
+    """Return the accuracy at thresholds that were chosen elsewhere.
+
+    Args:
+        scores: (N,) similarities.
+        same: (N,) whether a pair shows one person.
+        folds: (N,) fold of each pair.
+        thresholds: One for each fold, in the order of the sorted fold numbers.
+    """
+    numbers, fold = np.unique(folds, return_inverse=True)
+    correct = (scores >= np.array(thresholds)[fold]) == same
     accuracies = np.array([correct[folds == number].mean() for number in numbers])
     sd = float(accuracies.std())
     return FoldAccuracy(

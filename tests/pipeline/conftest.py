@@ -81,3 +81,9 @@ def report_folder(chain, run):
     out = chain / "report"
     assert run(evaluate_main, evaluation_arguments(chain, out)) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def make_split():
+    """Build a split of people: `make_split(folder, people, seed)`."""
+    return build_split

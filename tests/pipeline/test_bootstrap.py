@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.scores.bootstrap import IdentityBootstrap, draw_people, interval, rate_interval
+from pipeline.scores.bootstrap import IdentityBootstrap, accuracy_replicates, draw_people, interval, rate_interval
 
 
 def simulated(seed, people=20, images=4, digits=2, person_sd=0.1):
@@ -51,6 +51,23 @@ def test_every_replicate_equals_a_naive_weighted_loop(digits):
         at = np.concatenate([[s for s in np.unique(np.concatenate([data[0], data[2]])) if s >= 0.3], [np.inf]])[0]
         position = np.searchsorted(np.append(np.unique(np.concatenate([data[0], data[2]])), np.inf), at)
         np.testing.assert_allclose([fmrs_fnmrs[0][r], fmrs_fnmrs[1][r]], [fmr[position], 1 - tar[position]], atol=1e-6)
+
+
+def test_replicates_of_a_pair_lists_accuracy_equal_a_naive_loop():
+    draw = np.random.default_rng(2)
+    people = draw.integers(0, 8, (60, 2))
+    people[:30, 1] = people[:30, 0]
+    same, correct, weights = people[:, 0] == people[:, 1], draw.random(60) < 0.7, draw_people(8, 40, 1)
+    found = accuracy_replicates(correct, same, people, weights)
+    for value, drawn in zip(found, weights.astype(int), strict=True):
+        copies = [drawn[a] if a == b else drawn[a] * drawn[b] for a, b in people]
+        decided = {
+            kind: [c for c, n, s in zip(correct, copies, same, strict=True) if s == kind for _ in range(n)]
+            for kind in (True, False)
+        }
+        expected = sum(np.mean(decided[kind]) * (same == kind).mean() for kind in decided)
+        assert value == pytest.approx(expected, abs=1e-6)
+    assert accuracy_replicates(correct, same, people, np.ones((1, 8), np.float32))[0] == pytest.approx(correct.mean())
 
 
 def test_people_drawn_once_each_give_the_figure_itself():

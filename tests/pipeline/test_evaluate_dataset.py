@@ -1,15 +1,27 @@
 import csv
 import json
+import shutil
 import subprocess
 import sys
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from dataset.degrade import shrink
 from dataset.store import FaceStore
+from dsr.weights import load_dsr
+from facial_rec.edgeface import build
+from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.finetuned import save_finetuned
 from pipeline.choose_threshold import main as choose_main
 from pipeline.compare import main as compare_main
 from pipeline.evaluate_dataset import main as evaluate_main
+from pipeline.evaluation.systems import Embedder
+from pipeline.recognizer import Recognizer
+from pipeline.scores.folds import best_threshold
 
 NAMES = ["Anna, the first", 'Bo "B" Berg', "Çelik Öz", "dana evans", "Eve", "Finn", "Gil", "Hao", "Ida", "Jo"]
 
@@ -65,7 +77,7 @@ def test_rows_whose_weights_are_absent_are_left_out_and_named(chain, capsys, run
     assert run(evaluate_main, argv) == 0
     report = json.loads((out / "report.json").read_text())
     assert [entry["system"] for entry in report["results"]] == ["bicubic", "nearest", "bilinear", "hr"]
-    assert "absent: DSR + EdgeFace (no super-resolver given)" in capsys.readouterr().out
+    assert "absent (no super-resolver given): dsr\n" in capsys.readouterr().out
 
 
 def test_a_threshold_is_chosen_on_development_people_and_frozen(chain, capsys, run, arguments):
@@ -150,6 +162,96 @@ def test_pair_lists_give_the_accuracy_over_folds_and_drop_repeated_pairs(chain, 
     assert report["results"][0]["pairs"]["pairs"] == 7 and len(report["results"][0]["pairs"]["folds"]) == 2
     tests = {entry["test"] for entry in report["differences"]}
     assert tests == {"paired bootstrap", "McNemar, exact"}
+
+
+def pairs_csv(path, people, folds=1):
+    """Write two genuine pairs a person and as many impostor ones."""
+    same = [f"{name}/0,{name}/{n},1,{1 + place % folds}" for place, name in enumerate(people) for n in (1, 2)]
+    other = [f"{a}/0,{b}/{n},0,{1 + place % folds}" for place, (a, b) in enumerate(pairwise(people)) for n in (0, 1)]
+    path.write_text("\n".join(["first,second,same,fold", *same, *other]) + "\n")
+    return path
+
+
+@pytest.fixture
+def split_with_pairs(chain, tmp_path):
+    """The development split with a list of pairs beside it."""
+    shutil.copytree(chain / "val_processed", tmp_path / "other")
+    pairs_csv(tmp_path / "other" / "pairs.csv", [f"dev {n}" for n in range(9)])
+    return tmp_path / "other"
+
+
+def test_pairs_are_judged_by_the_threshold_that_another_splits_pairs_choose(
+    chain, split_with_pairs, tmp_path, run, arguments
+):
+    pairs = pairs_csv(tmp_path / "pairs.csv", ["Eve", "Finn", "Gil", "Hao", "Ida"])
+    more = ["--pairs", pairs, "--pairs-threshold-from", split_with_pairs, "--systems", "bicubic,dsr+finetuned"]
+    assert run(evaluate_main, arguments(chain, tmp_path / "out", *more)) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    store = FaceStore.open(split_with_pairs)
+    rows = {name.removesuffix(".png"): number for number, name in enumerate(store.images)}
+    with (split_with_pairs / "pairs.csv").open() as file:
+        listed = [(rows[line["first"]], rows[line["second"]], line["same"] == "1") for line in csv.DictReader(file)]
+    faces = torch.from_numpy(store.faces[np.arange(len(store))]).permute(0, 3, 1, 2).float() / 255
+    gallery = Recognizer(EdgeFaceEmbedding(chain / "original.pth")).embed(faces)
+    probes = Recognizer(EdgeFaceEmbedding(chain / "finetuned.pth"), load_dsr(chain / "dsr.pth")).embed(
+        (shrink(faces, 8) * 255).round() / 255
+    )
+    scores = [float(gallery[first] @ probes[second]) for first, second, _ in listed]
+    expected = best_threshold(np.array(scores), np.array([same for _, _, same in listed]))
+    result = next(r for r in report["results"] if r["system"] == "dsr+finetuned" and r["size_px"] == 8)
+    assert result["pairs"]["thresholds"] == [pytest.approx(expected, abs=1e-5)]
+    assert result["pairs"]["pairs"] == 18 and result["pairs"]["sem"] is None
+    low, high = result["pairs"]["interval"]
+    assert low <= result["pairs"]["mean"] <= high
+    assert "34 pairs" in report["protocol"]["pairs_threshold"]
+    assert {r["system"] for r in report["results"]} == {"bicubic", "dsr+finetuned", "hr"}
+
+
+def test_an_unseen_recogniser_searches_its_own_gallery(chain, tmp_path, run, arguments):
+    more = ["--unseen", chain / "finetuned.pth", "--systems", "bicubic,dsr+unseen", "--bootstrap", "0"]
+    assert run(evaluate_main, arguments(chain, tmp_path / "out", *more)) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {r["system"] for r in report["results"]} == {"bicubic", "dsr+unseen", "hr", "hr+unseen"}
+    alone = ["--edgeface", chain / "finetuned.pth", "--systems", "dsr", "--bootstrap", "0"]
+    assert run(evaluate_main, arguments(chain, tmp_path / "alone", *alone)) == 0
+    other = json.loads((tmp_path / "alone" / "report.json").read_text())
+    for first, second in (("dsr+unseen", "dsr"), ("hr+unseen", "hr")):
+        figures = [
+            {r["size_px"]: r["verification"]["auc"] for r in found["results"] if r["system"] == key}
+            for found, key in ((report, first), (other, second))
+        ]
+        assert figures[0] == pytest.approx(figures[1], abs=1e-6)
+
+
+def test_a_threshold_never_comes_from_the_evaluated_people(
+    chain, split_with_pairs, tmp_path, capsys, run, arguments, make_split
+):
+    pairs = pairs_csv(tmp_path / "pairs.csv", ["Eve", "Finn", "Gil"])
+    mixed = tmp_path / "mixed"
+    make_split(mixed, ["dev 1", "dev 2", "Gil", "Hao"], 3)
+    pairs_csv(mixed / "pairs.csv", ["dev 1", "dev 2"])
+    for more, message in (
+        (["--pairs-threshold-from", chain / "test_processed"], "evaluated split itself"),
+        (["--pairs-threshold-from", mixed], "'Gil'"),
+        (["--pairs-threshold-from", chain / "val_processed"], "no pairs.txt"),
+        (["--threshold", "eer", "--development", mixed], "2 of its people are in"),
+    ):
+        assert run(evaluate_main, arguments(chain, tmp_path / "out", "--pairs", pairs, *more)) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_only_the_network_that_changed_is_embedded_again(chain, tmp_path, monkeypatch, run, arguments):
+    cache = tmp_path / "cache"
+    assert run(evaluate_main, [*arguments(chain, tmp_path / "a"), "--cache", str(cache)]) == 0
+    torch.manual_seed(5)
+    save_finetuned(tmp_path / "other.pth", "edgeface_xxs", build("edgeface_xxs").state_dict(), {})
+    embedded, batch = [], Embedder._batch
+    monkeypatch.setattr(
+        Embedder, "_batch", lambda *given: embedded.extend(net.source for net in given[-1]) or batch(*given)
+    )
+    more = ["--cache", str(cache), "--finetuned", str(tmp_path / "other.pth")]
+    assert run(evaluate_main, [*arguments(chain, tmp_path / "b"), *more]) == 0
+    assert {Path(source).name for source in embedded} == {"other.pth"}
 
 
 def test_the_package_lists_its_commands():
