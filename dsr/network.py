@@ -80,6 +80,7 @@ class DSR(nn.Module):
         self.preset = preset
         fine, middle, coarse = PRESETS[preset].channels
         n_fine, n_middle, n_coarse = PRESETS[preset].blocks
+        self.fold = nn.PixelUnshuffle(4)
         self.head = nn.Conv2d(48, fine, 3, padding=1)
         self.fine_in = nn.Sequential(*(ResidualBlock(fine) for _ in range(n_fine)))
         self.down1 = nn.Conv2d(fine, middle, 2, stride=2)
@@ -104,7 +105,7 @@ class DSR(nn.Module):
         Returns:
             (B, 3, 112, 112) RGB in [0, 1]. Gradients pass the clamp unchanged, so that no pixel is ever stuck.
         """
-        fine = self.fine_in(self.head(F.pixel_unshuffle(canvas - 0.5, 4)))
+        fine = self.fine_in(self.head(self.fold(canvas - 0.5)))
         middle = self.middle_in(self.down1(fine))
         coarse = self.coarse(self.down2(middle))
         middle = self.middle_out(middle + F.pixel_shuffle(self.up2(coarse), 2))

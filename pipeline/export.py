@@ -22,11 +22,10 @@ from engine.cli import command
 from engine.errors import UserError
 from engine.files import atomic_path, write_text
 from pipeline.deployment import parity
-from pipeline.deployment.chain import Chain, Embed, Enlarge
+from pipeline.deployment.chain import Chain
 from pipeline.deployment.deployed import DeployedNetworks, load_deployed, model_hash
 from pipeline.deployment.model_card import model_card
-from pipeline.deployment.onnx_graph import compose, to_onnx
-from pipeline.deployment.onnx_precision import calibrated, narrowed
+from pipeline.deployment.onnx_chain import onnx_chain, onnx_dsr, onnx_embed
 from pipeline.recognition.onnx_recognizer import METADATA_KEY, OnnxRecognizer
 from pipeline.recognizer import LARGEST_VLR_PX
 
@@ -107,24 +106,11 @@ def describe(networks: DeployedNetworks, config: ExportConfig) -> dict[str, Any]
     }
 
 
-def graph(networks: DeployedNetworks, config: ExportConfig) -> onnx.ModelProto:
-    """Return the chain as ONNX in the wanted precision."""
-    small = narrowed(to_onnx(Embed(networks.small)), config.precision)
-    large = small if networks.large is networks.small else narrowed(to_onnx(Embed(networks.large)), config.precision)
-    return compose(to_onnx(Enlarge(), None), _restorer(networks, config), small, large, LARGEST_VLR_PX)
-
-
-def _restorer(networks: DeployedNetworks, config: ExportConfig) -> onnx.ModelProto | None:
-    if networks.dsr is None:
+def _calibration_faces(config: ExportConfig) -> "parity.Floats | None":
+    """Enlarge training faces of every size from 6 to 32 px, for int8."""
+    if config.precision != "int8" or config.no_dsr:
         return None
-    dsr = to_onnx(networks.dsr)
-    if config.precision == "int8":
-        dsr = calibrated(dsr, _calibration_faces(FaceStore.open(split_folder(config.dataset, "train"))))
-    return narrowed(dsr, config.precision)
-
-
-def _calibration_faces(store: FaceStore) -> "parity.Floats":
-    """Enlarge training faces of every size from 6 to 32 px."""
+    store = FaceStore.open(split_folder(config.dataset, "train"))
     draw = np.random.default_rng(0)
     rows = np.sort(draw.choice(len(store), min(len(store), _CALIBRATION_FACES), replace=False))
     sizes = torch.from_numpy(draw.integers(6, LARGEST_VLR_PX + 1, len(rows)))
@@ -134,7 +120,7 @@ def _calibration_faces(store: FaceStore) -> "parity.Floats":
 def _write_onnx(
     networks: DeployedNetworks, config: ExportConfig, information: dict[str, Any], path: Path
 ) -> parity.EmbedFaces:
-    model = graph(networks, config)
+    model = onnx_chain(networks, config.precision, _calibration_faces(config))
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(information)})
     path.write_bytes(model.SerializeToString())
     return OnnxRecognizer(path).embed
@@ -194,7 +180,10 @@ def _in_torch(chain: Callable[[torch.Tensor], torch.Tensor]) -> parity.EmbedFace
 
 
 def _write_parts(networks: DeployedNetworks, config: ExportConfig, target: Path) -> None:
-    parts = {"edgeface": narrowed(to_onnx(Embed(networks.small)), config.precision), "dsr": _restorer(networks, config)}
+    parts = {
+        "edgeface": onnx_embed(networks, config.precision),
+        "dsr": onnx_dsr(networks, config.precision, _calibration_faces(config)),
+    }
     for name, model in parts.items():
         if model is not None:
             with atomic_path(target.with_name(f"{target.stem}_{name}.onnx")) as temporary:

