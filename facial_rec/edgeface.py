@@ -5,6 +5,7 @@ George et al., "EdgeFace: Efficient Face Recognition Model for Edge Devices", IE
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import timm
@@ -43,6 +44,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     "edgeface_s_full": Architecture("edgenext_small"),
     "edgeface_base": Architecture("edgenext_base"),
     "edgeface_s": Architecture("ldc"),
+}
+# Channels of each network's four stages, by which a file shows which one it is.
+EDGENEXT_WIDTHS: dict[str, tuple[int, int, int, int]] = {
+    "edgenext_xx_small": (24, 48, 88, 168),
+    "edgenext_x_small": (32, 64, 100, 192),
+    "edgenext_small": (48, 96, 160, 304),
+    "edgenext_base": (80, 160, 288, 584),
 }
 FULL_HEAD = "_full_head"
 _SIZES = {"xxs": "edgenext_xx_small", "xs": "edgenext_x_small", "s": "edgenext_small", "base": "edgenext_base"}
@@ -123,8 +131,14 @@ def skeleton(architecture: Architecture) -> nn.Module:
         return build_architecture(architecture)
 
 
+@cache
+def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor of a network, by its name."""
+    return {name: tuple(tensor.shape) for name, tensor in skeleton(architecture).state_dict().items()}
+
+
 class _NoInitialisation(TorchFunctionMode):
-    """Skip in-place fills: without memory they do nothing, yet they are most of the time that building takes."""
+    """Skip in-place fills and scaling: without memory they do nothing, yet they are most of what building takes."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -132,6 +146,8 @@ class _NoInitialisation(TorchFunctionMode):
         name = getattr(function, "__name__", "")
         if name.endswith("_") and not name.endswith("__") and name != "requires_grad_":
             return args[0] if args else (kwargs or {})["tensor"]
+        if name in ("mul", "__rmul__") and isinstance(args[0], Tensor) and isinstance(args[1], float):
+            return args[0]
         return function(*args, **(kwargs or {}))
 
 

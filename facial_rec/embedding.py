@@ -61,7 +61,7 @@ class EdgeFaceEmbedding(nn.Module):
         try:
             container = identify(self.source)
             if container in (Container.TORCHSCRIPT, Container.EXPORTED):
-                loaded = self._from_program(open_program(self.source, container), arch)
+                loaded = self._from_program(open_program(self.source, container), arch, device)
             else:
                 loaded = self._from_state_dict(container, arch)
         except WeightsError as error:
@@ -71,8 +71,6 @@ class EdgeFaceEmbedding(nn.Module):
         if adapter is not None:
             self._adapt(loaded, adapter)
         self.to(device)
-        if self.network is None:
-            self._program = open_program(self.source, container).on(device)
         check_sees(self.source, self._embed, device)
 
     def forward(self, faces: Tensor) -> Tensor:
@@ -154,14 +152,14 @@ class EdgeFaceEmbedding(nn.Module):
         announce(f"TorchScript load failed: not a TorchScript archive but {container}")
         announce("Falling back to EdgeFace architecture loading")
         weights = read_weights(self.source, arch)
-        self._take(weights, f"{weights.kind} {'state_dict' if container is not Container.SAFETENSORS else container}")
+        stored = container if container is Container.SAFETENSORS else "state_dict"
+        self._take(weights, load_network(weights), f"{weights.kind} {stored}")
         announce(f"Loaded {weights.kind} backbone weights")
         announce(_facts(weights))
         return weights
 
-    def _from_program(self, program: Program, arch: str | None) -> Weights | None:
+    def _from_program(self, program: Program, arch: str | None, device: torch.device) -> Weights | None:
         """Use the rebuilt network where it computes the same as the program, else the program itself."""
-        box = program.on(torch.device("cpu"))
         name = "TorchScript model" if program.container is Container.TORCHSCRIPT else str(program.container)
         announce(f"Successfully loaded as {name}")
         try:
@@ -169,22 +167,25 @@ class EdgeFaceEmbedding(nn.Module):
         except (MismatchError, NotWeightsError, OtherNetworkError) as error:
             if arch is not None:
                 raise
-            self._take_black_box(program, f"its network is not known ({error})")
+            self._take_black_box(program, device, f"its network is not known ({error})")
             return None
-        verdict = agreement(load_network(weights), box, quantised=weights.dtype == "qint8")
+        network = load_network(weights)
+        verdict = agreement(network, program.on(torch.device("cpu")), quantised=weights.dtype == "qint8")
         if not verdict.agrees:
-            self._take_black_box(program, f"the rebuilt {weights.arch} differs from it by {verdict.difference:.1e}")
+            reason = f"the rebuilt {weights.arch} differs from it by {verdict.difference:.1e}"
+            self._take_black_box(program, device, reason)
             return None
-        self._take(weights, f"{program.container}, rebuilt")
+        self._take(weights, network, f"{program.container}, rebuilt")
         announce(f"Rebuilt as {weights.arch}: {verdict.text}; the rebuilt network is used")
         return weights
 
-    def _take(self, weights: Weights, kind: str) -> None:
-        self.network = load_network(weights)
+    def _take(self, weights: Weights, network: nn.Module, kind: str) -> None:
+        self.network = network
         self.arch, self.sha256, self.kind = weights.arch, weights.sha256, kind
 
-    def _take_black_box(self, program: Program, reason: str) -> None:
+    def _take_black_box(self, program: Program, device: torch.device, reason: str) -> None:
         self.network, self.arch = None, "unknown"
+        self._program = program.on(device)
         self.sha256, self.kind = sha256_of(program.source), f"{program.container}, {_BLACK_BOX}"
         announce(f"Used as a black box, without feature maps: {reason}")
 

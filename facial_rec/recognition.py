@@ -1,7 +1,6 @@
 """Whose network the tensors are, told from their names and shapes, and whether all of it is there."""
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -9,13 +8,14 @@ from torch import Tensor
 
 from facial_rec.edgeface import (
     ARCHITECTURES,
+    EDGENEXT_WIDTHS,
     EMBEDDING_SIZE,
     FULL_HEAD,
     Architecture,
     architecture_named,
+    expected_shapes,
     name_of,
     rank_for,
-    skeleton,
 )
 from facial_rec.refusals import MismatchError, OtherNetworkError
 
@@ -51,13 +51,16 @@ def recognise(path: Path, tensors: Mapping[str, Tensor]) -> Architecture:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if any(name.startswith("features.") and ".conv_1x1_in." in name for name in shapes):
         return ARCHITECTURES["edgeface_s"]
+    network = _network_by_widths(shapes)
     whole = {_whole_name(name) for name in shapes}
-    widths = _edgenext_widths()
-    overlap = {network: len(whole & names) for network, names in _edgenext_names().items()}
-    if max(overlap.values()) < len(whole) / 2:
+    overlap = {
+        candidate: len(whole & expected_shapes(Architecture(candidate)).keys())
+        for candidate in ([network] if network else EDGENEXT_WIDTHS)
+    }
+    network = max(overlap, key=lambda name: overlap[name])
+    if overlap[network] < len(whole) / 2:
         raise OtherNetworkError(f"{path}: {_other_network(shapes)}, not an EdgeFace; see: python -m facial_rec list")
     _refuse_other_outputs(path, shapes)
-    network = _network_by_widths(shapes, widths) or max(overlap, key=lambda name: overlap[name])
     factored = {name for name in shapes if name.endswith(".linear1.weight")}
     if not factored:
         return Architecture(network)
@@ -71,7 +74,7 @@ def check_complete(path: Path, tensors: Mapping[str, Tensor], architecture: Arch
     Raises:
         MismatchError: Tensors are missing, unexpected or of another shape; the first three of each are named.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in skeleton(architecture).state_dict().items()}
+    expected = expected_shapes(architecture)
     missing = [name for name in expected if name not in tensors]
     extra = [name for name in tensors if name not in expected]
     reshaped = [
@@ -124,29 +127,12 @@ def _refuse_other_outputs(path: Path, shapes: Mapping[str, Shape]) -> None:
     raise OtherNetworkError(f"{path}: an EdgeNeXt with {last[0]} outputs, while EdgeFace has {EMBEDDING_SIZE}")
 
 
-def _network_by_widths(shapes: Mapping[str, Shape], widths: Mapping[Shape, str]) -> str | None:
-    for found, network in widths.items():
-        names = [f"stages.{stage}.blocks.0.gamma" for stage in range(4)]
-        if tuple(shapes.get(name, (0,))[0] if shapes.get(name) else 0 for name in names) == found:
+def _network_by_widths(shapes: Mapping[str, Shape]) -> str | None:
+    found = tuple(shapes.get(f"stages.{stage}.blocks.0.gamma") for stage in range(4))
+    for network, widths in EDGENEXT_WIDTHS.items():
+        if found == tuple((width,) for width in widths):
             return network
     return None
-
-
-@cache
-def _edgenext_names() -> dict[str, frozenset[str]]:
-    networks = {known.network for known in ARCHITECTURES.values() if known.network != "ldc"}
-    return {network: frozenset(skeleton(Architecture(network)).state_dict()) for network in sorted(networks)}
-
-
-@cache
-def _edgenext_widths() -> dict[Shape, str]:
-    return {
-        tuple(
-            skeleton(Architecture(network)).get_parameter(f"stages.{stage}.blocks.0.gamma").shape[0]
-            for stage in range(4)
-        ): network
-        for network in _edgenext_names()
-    }
 
 
 def _whole_name(name: str) -> str:

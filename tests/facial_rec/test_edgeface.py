@@ -1,12 +1,15 @@
 import pytest
+import timm
 import torch
 from torch import nn
 
 from facial_rec.edgeface import (
     ARCHITECTURES,
+    EDGENEXT_WIDTHS,
     LowRankLinear,
     architecture_named,
     build,
+    expected_shapes,
     name_of,
     rank_for,
     skeleton,
@@ -91,6 +94,18 @@ def test_the_last_stage_output_is_what_the_head_reads(networks):
     network, faces = networks("edgeface_xxs"), torch.rand(2, 3, 112, 112)
     head = network.get_submodule("head")(network.get_submodule("norm_pre")(stage_outputs(network, faces)[-1]))
     assert torch.allclose(head, network(faces), atol=1e-5)
+
+
+@pytest.mark.parametrize("network", EDGENEXT_WIDTHS)
+def test_the_widths_that_tell_networks_apart_are_those_of_timm(network):
+    stages = timm.create_model(network, num_classes=512).stages
+    assert tuple(len(stage.blocks[0].gamma) for stage in stages) == EDGENEXT_WIDTHS[network]
+
+
+@pytest.mark.parametrize("arch", ["edgeface_xxs", "edgeface_xs_gamma_06", "edgeface_s"])
+def test_a_skeleton_has_the_tensors_of_the_network(arch):
+    expected = {name: tuple(tensor.shape) for name, tensor in build(arch).state_dict().items()}
+    assert expected_shapes(architecture_named(arch)) == expected
 
 
 def test_a_skeleton_holds_no_memory():
