@@ -4,6 +4,7 @@ What a file is comes from its bytes (`containers`), what it may do from a dry ru
 network is from its names (`backbone`), and whose network it is from names, shapes and ranks (`recognition`).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ from facial_rec.refusals import DamagedError, ValuesError, WeightsError
 from facial_rec.sources import OFFICIAL_SHA256, find_weights
 
 __all__ = ["Weights", "WeightsError", "find_weights", "load_network", "read_weights", "save_finetuned", "weights_of"]
+
+# Weights are below 100 and variances below 10^5; a flip of a float's highest exponent bit gives 10^19 and more.
+_LARGEST_VALUE = 1e10
 
 
 @dataclass(frozen=True)
@@ -187,15 +191,28 @@ def check_values(path: Path, state: Mapping[str, Tensor]) -> None:
     """Refuse numbers that no trained network has.
 
     Raises:
-        ValuesError: NaN or infinite values, or weights that are all zero.
+        ValuesError: NaN, infinite or enormous values, negative variances, or weights that are all zero.
     """
     for name, tensor in state.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
-            count = int((~torch.isfinite(tensor)).sum())
-            raise ValuesError(f"{path}: {name} has {count} NaN or infinite values; use an earlier checkpoint")
+        if tensor.is_floating_point() and tensor.numel():
+            _check_range(path, name, tensor)
     weights = [tensor for name, tensor in state.items() if name.endswith("weight") and tensor.dim() > 1]
     if not any(tensor.any() for tensor in weights):
         raise ValuesError(f"{path}: every weight is zero; the training or the copy failed, use another file")
+
+
+def _check_range(path: Path, name: str, tensor: Tensor) -> None:
+    lowest, highest = torch.stack(torch.aminmax(tensor)).tolist()
+    if not math.isfinite(lowest) or not math.isfinite(highest):
+        count = int((~torch.isfinite(tensor)).sum())
+        raise ValuesError(f"{path}: {name} has {count} NaN or infinite values; use an earlier checkpoint")
+    if max(-lowest, highest) > _LARGEST_VALUE:
+        raise ValuesError(
+            f"{path}: {name} holds {max(-lowest, highest):.1e}, which no trained network does; "
+            "the file is damaged or the training diverged, use another"
+        )
+    if name.endswith("running_var") and lowest < 0:
+        raise ValuesError(f"{path}: {name} holds a negative variance ({lowest:.1e}); download the file again")
 
 
 def check_contents(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
