@@ -16,6 +16,8 @@ from facial_rec.programs import open_program
 from facial_rec.refusals import MismatchError, NotWeightsError, OtherNetworkError
 from facial_rec.weights import Weights, find_weights, read_weights
 
+_MOST_SHOWN = 8
+
 
 @dataclass(frozen=True)
 class InspectConfig:
@@ -36,9 +38,7 @@ def inspect_weights(config: InspectConfig) -> None:
     if config.json:
         print(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
         return
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        print(f"{name:<{width}}  {_shown(value)}")
+    _print_facts(facts)
 
 
 def describe(path: Path, arch: str | None = None) -> dict[str, Any]:
@@ -94,12 +94,27 @@ def _black_box_facts(path: Path, container: Container, reason: str) -> dict[str,
     }
 
 
+def _print_facts(facts: dict[str, Any], depth: int = 0) -> None:
+    """Print one fact a line; facts inside facts stand indented below their name."""
+    indent = "  " * depth
+    width = max((len(name) for name, value in facts.items() if not isinstance(value, dict)), default=0)
+    for name, value in facts.items():
+        if isinstance(value, dict) and value:
+            print(f"{indent}{name}")
+            _print_facts(value, depth + 1)
+        else:
+            print(f"{indent}{name:<{width}}  {_shown(value)}")
+
+
 def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={item}" for name, item in value.items()) or "none"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else f"{value:,}" if type(value) is int else str(value)
+    if isinstance(value, list | tuple):
+        shown = ", ".join(map(str, value[:_MOST_SHOWN]))
+        return f"{shown}, and {len(value) - _MOST_SHOWN} more" if len(value) > _MOST_SHOWN else shown or "none"
+    if value is None or value == {}:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 main = command(InspectConfig, inspect_weights, example="python -m facial_rec inspect edgeface_xxs.pt --json")

@@ -9,12 +9,7 @@ from facial_rec.refusals import WeightsNotFoundError
 
 WEIGHTS_FOLDER = Path(__file__).parent / "edgeface_weights"
 FOLDER_VARIABLE = "EDGEFACE_WEIGHTS"
-# Files whose bytes were compared with the published ones.
-OFFICIAL_SHA256 = {
-    "46be7cc7e8d6e23501c0627fe5fbef101922ee9b85ccbef476987ab1a320b053": "edgeface_xxs_q.pt",
-    "a31314377876ab9fa2a75e5638bc528efe79fd17d5c9c0a228fb7f846d7581a6": "edgeface_xs_q.pt",
-}
-_SUFFIXES = ("", ".pt", ".pth", ".safetensors", ".pt2")
+WEIGHTS_SUFFIXES = (".pt", ".pth", ".safetensors", ".ts", ".pt2")
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +41,7 @@ def find_weights(name: str | Path) -> Path:
     path = Path(name).expanduser()
     if path.name != text:
         return path
-    found = [folder / (text + suffix) for folder in search_path() for suffix in _SUFFIXES]
+    found = [folder / (text + suffix) for folder in search_path() for suffix in ("", *WEIGHTS_SUFFIXES)]
     found = _distinct([candidate for candidate in found if candidate.is_file()])
     if not found:
         if path.exists():

@@ -20,12 +20,13 @@ from facial_rec.containers import Container, identify
 from facial_rec.contents import contents_sha256
 from facial_rec.edgeface import architecture_named, name_of, skeleton
 from facial_rec.finetuned import FINETUNED_FORMAT, save_finetuned
+from facial_rec.hub import OFFICIAL_SHA256
 from facial_rec.notices import no_deprecation_notices
 from facial_rec.pickles import check_legacy_pickle, check_zip_pickle, refuse_code
 from facial_rec.programs import Program, open_program
 from facial_rec.recognition import check_asked, check_complete, recognise
 from facial_rec.refusals import DamagedError, ValuesError, WeightsError
-from facial_rec.sources import OFFICIAL_SHA256, find_weights
+from facial_rec.sources import find_weights
 
 __all__ = ["Weights", "WeightsError", "find_weights", "load_network", "read_weights", "save_finetuned", "weights_of"]
 

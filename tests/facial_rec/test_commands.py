@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -8,8 +9,11 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from engine.files import sha256_of
 from facial_rec import compare_weights, convert_weights, embed_images, get_weights, inspect_weights, list_weights
-from facial_rec.hub import fetch
+from facial_rec.edgeface import ARCHITECTURES
+from facial_rec.finetuned import save_finetuned
+from facial_rec.hub import OFFICIAL, OFFICIAL_SHA256, fetch, fetch_official
 from facial_rec.inspect_weights import describe
 from facial_rec.refusals import HubError
 
@@ -40,6 +44,15 @@ def test_inspect_says_what_a_file_is(xxs_file, capsys):
     assert "1,244,744" in capsys.readouterr().out
 
 
+def test_inspect_prints_metadata_one_fact_a_line(xxs, tmp_path, capsys):
+    facts = {"options": {"lr": 1e-4, "sizes": [8, 16]}, "epochs": 3}
+    save_finetuned(tmp_path / "tuned.pth", "edgeface_xxs", xxs, facts)
+    assert run(inspect_weights.main, tmp_path / "tuned.pth") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "metadata" in lines and "  options" in lines and "    lr     0.0001" in lines
+    assert "    sizes  8, 16" in lines and max(map(len, lines)) < 200
+
+
 def test_inspect_names_official_files(shared):
     assert describe(shared / "weights" / "edgeface_xs_q.pt")["official"] == "edgeface_xs_q.pt"
 
@@ -63,10 +76,16 @@ def test_convert_writes_prints_parity_and_never_overwrites(xxs_file, tmp_path, c
     assert run(convert_weights.main, xxs_file, xxs_file, "--overwrite") == 2
 
 
-def test_list_shows_every_variant_and_the_licence(capsys):
+def test_list_shows_every_variant_what_was_found_and_the_licence(xxs_file, capsys, monkeypatch):
+    monkeypatch.setenv("EDGEFACE_WEIGHTS", str(xxs_file.parent))
     assert run(list_weights.main) == 0
     out = capsys.readouterr().out
     assert "edgeface_s_gamma_05" in out and "3,652,520" in out and "CC BY-NC-SA" in out
+    assert run(list_weights.main, "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    variants = {variant["variant"]: variant for variant in listed["variants"]}
+    assert variants.keys() == ARCHITECTURES.keys() and xxs_file.as_posix() in variants["edgeface_xxs"]["found"]
+    assert variants["edgeface_s_gamma_05"]["parameters"] == 3_652_520
 
 
 def test_embed_writes_names_and_unit_embeddings(xxs_file, faces, tmp_path):
@@ -83,20 +102,58 @@ def test_compare_finds_a_copy_equal(xxs_file, converted, faces, capsys):
     assert "cosine mean 1.000000" in out and "2 genuine, 4 impostor pairs" in out
 
 
-def test_get_places_a_checked_file_where_names_are_looked_up(xxs_file, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(get_weights, "fetch", lambda address: xxs_file)
+@pytest.fixture
+def hub(xxs_file, monkeypatch):
+    """A model hub that has one published file; returns the requests made to it."""
+    requests = []
+
+    def download(repository, file, revision):
+        requests.append((repository, file, revision))
+        return str(xxs_file)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", lambda *_, **__: ["edgeface_xxs.pt", "README.md"])
+    published = replace(OFFICIAL["edgeface_xxs"], sha256=sha256_of(xxs_file))
+    monkeypatch.setitem(OFFICIAL, "edgeface_xxs", published)
+    return requests
+
+
+def test_get_places_a_checked_file_where_names_are_looked_up(xxs_file, hub, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(OFFICIAL_SHA256, OFFICIAL["edgeface_xxs"].sha256, "edgeface_xxs.pt")
     assert run(get_weights.main, "edgeface_xxs", "--out", tmp_path) == 0
     assert (tmp_path / "edgeface_xxs.pt").read_bytes() == xxs_file.read_bytes()
     assert "CC BY-NC-SA" in capsys.readouterr().out
-    assert run(get_weights.main, "edgeface_base", "--out", tmp_path) == 2
+    assert hub == [("Idiap/EdgeFace-XXS", "edgeface_xxs.pt", "e710f4647ac4dde011c13f82224539d24800ab92")]
+    assert run(get_weights.main, "edgeface_xxs", "--out", tmp_path) == 0
+    assert "there already" in capsys.readouterr().out and len(hub) == 1
+    (tmp_path / "edgeface_xxs.pt").write_bytes(b"mine")
+    assert run(get_weights.main, "edgeface_xxs", "--out", tmp_path) == 2
+    assert (tmp_path / "edgeface_xxs.pt").read_bytes() == b"mine"
+
+
+def test_get_refuses_names_that_are_not_on_the_hub_and_says_where_they_are(tmp_path, capsys):
     assert run(get_weights.main, "edgeface_xl", "--out", tmp_path) == 2
+    assert "one of: edgeface_xxs" in capsys.readouterr().err
+    assert run(get_weights.main, "edgeface_xxs_q", "--out", tmp_path) == 2
+    assert "github.com/otroshi/edgeface" in capsys.readouterr().err
+
+
+def test_a_published_file_with_other_bytes_is_refused(hub, tmp_path, monkeypatch):
+    monkeypatch.setitem(OFFICIAL, "edgeface_xxs", replace(OFFICIAL["edgeface_xxs"], sha256="0" * 64))
+    with pytest.raises(HubError, match="published 000000000000"):
+        fetch_official("edgeface_xxs")
+
+
+def test_get_takes_any_address(xxs_file, hub, tmp_path):
+    assert run(get_weights.main, "hf://someone/model/edgeface_xxs.pt", "--out", tmp_path) == 0
+    assert hub == [("someone/model", "edgeface_xxs.pt", None)]
 
 
 def test_no_network_is_said_in_one_line(monkeypatch):
-    def unreachable(*_):
+    def unreachable(*_, **__):
         raise httpx.ConnectError("no route")
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", unreachable)
     with pytest.raises(HubError, match="cannot be reached"):
         fetch("hf://Idiap/EdgeFace-XXS/edgeface_xxs.pt")
 
@@ -108,9 +165,16 @@ def test_a_missing_extra_is_named(monkeypatch):
 
 
 def test_a_repository_with_several_weights_asks_which(monkeypatch):
-    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", lambda *_: ["a.pt", "b.pt", "README.md"])
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", lambda *_, **__: ["a.pt", "b.pt", "README.md"])
     with pytest.raises(HubError, match="2 weights files"):
         fetch("hf://owner/name")
+    with pytest.raises(HubError, match="no such file there; its weights files: a.pt, b.pt"):
+        fetch("hf://owner/name/c.pt")
+
+
+def test_a_file_in_the_hubs_cache_needs_no_network(xxs_file, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: str(xxs_file))
+    assert fetch("hf://owner/name/a.pt") == xxs_file
 
 
 @pytest.mark.parametrize("address", ["hf://owner", "hf://", "hf://owner/name/../../x"])
