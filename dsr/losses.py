@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dataset.augment import displace
-from facial_rec.objectives import contrastive_loss, identity_loss
+from facial_rec.objectives import contrastive_loss, identity_loss, relational_loss
 
 
 class Recogniser(Protocol):
@@ -27,8 +27,10 @@ class LossWeights:
     identity: float = 0.6
     feature: float = 0.18
     contrastive: float = 0.0
+    relational: float = 0.0
     tv: float = 1e-5
     perceptual: float = 0.0
+    adversarial: float = 0.0
 
 
 def pixel_loss(restored: Tensor, faces: Tensor) -> Tensor:
@@ -57,6 +59,7 @@ class RestorationLoss:
         weights: Weight of each term.
         recognisers: One or several frozen recognisers; their terms are averaged.
         perceptual: Maps two batches of faces to a distance, or None.
+        judge: Maps restored faces to a scalar that falls as they look more like photographs, or None.
         gather: Collects HR embeddings and person numbers of all processes (identity when there is one).
         displace_px: Recognisers see the restored face displaced by up to this, at random: otherwise the network
             learns fine patterns, locked to the recogniser's patches, that mean a person to it and noise to a viewer.
@@ -67,13 +70,14 @@ class RestorationLoss:
         weights: LossWeights,
         recognisers: Sequence[Recogniser],
         perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+        judge: Callable[[Tensor], Tensor] | None = None,
         gather: Callable[[Tensor], Tensor] = lambda value: value,
         displace_px: float = 0.0,
     ) -> None:
         self.weights = weights
         self._displace_px = displace_px
         self.recognisers = recognisers
-        self._perceptual = perceptual
+        self._perceptual, self._judge = perceptual, judge
         self._gather = gather
 
     def __call__(
@@ -89,16 +93,19 @@ class RestorationLoss:
             known: HR embeddings (B, D) of each recogniser, where they were computed ahead; else they are computed.
 
         Returns:
-            Each term unweighted under its name, and their weighted sum under "loss".
+            Each term unweighted under its name, their weighted sum under "loss", and with several recognisers each
+            one's share of the identity as "identity 0" and so on.
         """
         terms = {"pixel": pixel_loss(restored, faces), "tv": tv_loss(restored)}
         if self._perceptual is not None and self.weights.perceptual:
             terms["perceptual"] = self._perceptual(restored, faces)
+        if self._judge is not None and self.weights.adversarial:
+            terms["adversarial"] = self._judge(restored)
         if self._displace_px:
             restored = displace(restored.float(), draws, self._displace_px)
             faces = displace(faces, draws, self._displace_px) if known is None else faces
         terms |= self._recognition_terms(restored, faces, person, known)
-        weighted = [getattr(self.weights, name) * value for name, value in terms.items()]
+        weighted = [weight * terms[name] for name, weight in vars(self.weights).items() if name in terms]
         return {**terms, "loss": torch.stack(weighted).sum()}
 
     def _recognition_terms(
@@ -119,6 +126,10 @@ class RestorationLoss:
             if self.weights.contrastive:
                 positives = person[:, None] == self._gather(person)[None, :]
                 terms["contrastive"] = contrastive_loss(embeddings, targets, self._gather(targets), positives)
+            if self.weights.relational:
+                terms["relational"] = relational_loss(embeddings, targets, self._gather(targets))
+            if len(self.recognisers) > 1:
+                sums[f"identity {number}"] = terms["identity"].detach()
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value / len(self.recognisers)
         return sums

@@ -1,6 +1,6 @@
 """Train a super-resolver so that a frozen EdgeFace still sees the same person."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -10,6 +10,7 @@ from accelerate import Accelerator
 
 from dataset.batches import Batch, LowResolutionBatches, View
 from dataset.store import FaceStore
+from dsr.critic import Adversary, PatchCritic
 from dsr.losses import LossWeights, RestorationLoss, vgg_distance
 from dsr.network import DSR
 from dsr.samples import sample_grid
@@ -90,8 +91,12 @@ class TrainConfig:
     identity: Annotated[float, typer.Option(min=0, help="Weight of 1 - cosine to the HR embedding.")] = 0.6
     feature: Annotated[float, typer.Option(min=0, help="Weight of matching EdgeFace's stages.")] = 0.18
     contrastive: Annotated[float, typer.Option(min=0, help="Weight of InfoNCE against other people.")] = 0.0
+    relational: Annotated[float, typer.Option(min=0, help="Weight of matching similarities within a batch.")] = 0.0
     tv: Annotated[float, typer.Option(min=0, help="Weight of total variation.")] = 1e-5
     perceptual: Annotated[float, typer.Option(min=0, help="Weight of VGG-19 features (downloads them).")] = 0.0
+    adversarial: Annotated[
+        float, typer.Option(min=0, help="Weight of a patch critic trained beside, for looks; it may invent detail.")
+    ] = 0.0
     displace: Annotated[
         float,
         typer.Option(min=0, max=8, help="EdgeFace sees restored faces shifted by up to this, px."),
@@ -142,18 +147,22 @@ class _Run:
         self.config, self.folder, self.accelerator = config, folder, accelerator
         self.batches, self.validation = batches, validation
         device = accelerator.device
-        weights = LossWeights(
-            config.pixel, config.identity, config.feature, config.contrastive, config.tv, config.perceptual
-        )
-        perceptual = vgg_distance(device) if config.perceptual else None
-        self.loss = RestorationLoss(weights, recognisers, perceptual, accelerator.gather, config.displace)
-        ahead = not (batches.view.changes_faces or config.feature)
-        self.targets = [HrTargets(each, batches.store, device) for each in recognisers] if ahead else None
         steps = config.epochs * len(batches) // config.accumulate
         settings = Optimisation(steps, config.rate, config.warmup, config.weight_decay, config.clip, config.ema)
         self.training = Training(_initial(config), settings, accelerator, config.compile)
+        self.adversary = Adversary(Training(PatchCritic(), settings, accelerator)) if config.adversarial else None
+        self.learners = [self.training, *([self.adversary.training] if self.adversary else [])]
+        weights = LossWeights(*(getattr(config, term.name) for term in fields(LossWeights)))
+        perceptual = vgg_distance(device) if config.perceptual else None
+        judge = self.adversary.judge if self.adversary else None
+        self.loss = RestorationLoss(weights, recognisers, perceptual, judge, accelerator.gather, config.displace)
+        ahead = not (batches.view.changes_faces or config.feature)
+        self.targets = [HrTargets(each, batches.store, device) for each in recognisers] if ahead else None
         kept = {"best": -1.0}
-        self.loop = RunLoop(folder, CHECKPOINT, self.training, config.epochs, len(batches), config.save_every, kept)
+        beside = {"critic": self.adversary.training} if self.adversary else {}
+        self.loop = RunLoop(
+            folder, CHECKPOINT, self.training, config.epochs, len(batches), config.save_every, kept, beside
+        )
         self.control: dict[str, dict[str, Any]] = {}
 
     def train(self) -> None:
@@ -168,17 +177,22 @@ class _Run:
 
     def train_batch(self, batch: Batch) -> dict[str, float]:
         """Take one batch; return its losses by name."""
-        training = self.training
-        training.model.train()
         canvas = batch.canvas
         if self.config.channels_last:
             canvas = canvas.contiguous(memory_format=torch.channels_last)
-        with self.accelerator.accumulate(training.model):
+        for learner in self.learners:
+            learner.model.train()
+        with self.accelerator.accumulate(*(learner.model for learner in self.learners)):
             with self.accelerator.autocast():
                 known = [each.at(batch.rows, batch.mirrored) for each in self.targets] if self.targets else None
-                terms = self.loss(training.model(canvas), batch.faces, batch.person, batch.draws, known)
+                restored = self.training.model(canvas)
+                terms = self.loss(restored, batch.faces, batch.person, batch.draws, known)
+                if self.adversary:
+                    terms["critic"] = self.adversary.learn(restored, batch.faces)
             try:
-                norm = training.update(terms["loss"])
+                norm = self.training.update(terms["loss"])
+                if self.adversary:
+                    self.adversary.training.update(terms["critic"])
             except NonFiniteLossError as error:
                 raise self.loop.stopped(error, batch.tensors()) from None
         return {**{name: value.item() for name, value in terms.items()}, "gradient": norm}

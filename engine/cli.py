@@ -78,9 +78,17 @@ def dispatch(package: str, summary: str, commands: dict[str, tuple[str, str]]) -
 
 def config_as_dict(config: Any) -> dict[str, Any]:
     """Return a config dataclass as plain JSON values (paths as text)."""
-    return {
-        key: value.as_posix() if isinstance(value, Path) else value for key, value in dataclasses.asdict(config).items()
-    }
+    return _plain(dataclasses.asdict(config))
+
+
+def default_options(config_type: type[Any]) -> dict[str, Any]:
+    """Return the defaults of a config dataclass as plain JSON values; options that have none are left out."""
+    values = {field.name: _default_of(field) for field in dataclasses.fields(config_type)}
+    return _plain({name: value for name, value in values.items() if value is not inspect.Parameter.empty})
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.as_posix() if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _invoke(config_type: type[C], run: Callable[[C], int | None], example: str, argv: list[str] | None) -> int:
@@ -198,6 +206,7 @@ def _guarded(call: Callable[[], int]) -> int:
 _MENDABLE: dict[int, str] = {
     errno.ENOSPC: "free some space and run the command again, nothing that was there before is lost",
     errno.EDQUOT: "your quota is used up; free some space and run the command again",
+    errno.EFBIG: "this place takes no file of that size (ulimit -f, or the file system); choose another",
     errno.EACCES: "choose a place that you may read and write",
     errno.EPERM: "choose a place that you may read and write",
     errno.EROFS: "choose a place that can be written",

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from engine.cli import config_as_dict
+from engine.cli import config_as_dict, default_options
 from engine.errors import UserError
 from engine.files import write_json
 
@@ -60,7 +60,8 @@ def _match_or_write_config(folder: Path, config: Any, inputs: dict[str, str]) ->
     options = config_as_dict(config)
     if path.is_file() and not config.overwrite:
         earlier = _read(path)
-        _refuse_difference(folder, earlier["options"], options, "option")
+        # A version that has learned a new option goes on as if it had always stood at its default.
+        _refuse_difference(folder, {**default_options(type(config)), **earlier["options"]}, options, "option")
         _refuse_difference(folder, earlier["inputs"], inputs, "input")
         return
     if path.is_file():

@@ -39,6 +39,7 @@ class RunLoop:
         per_epoch: Batches a pass.
         save_every: Batches between checkpoints; an epoch's end and a stop are saved too.
         kept: Plain values of the command's own that belong to the checkpoint, as they are at the start.
+        beside: What else learns, by name.
 
     Attributes:
         batches_done: Batches counted, over all epochs.
@@ -58,11 +59,12 @@ class RunLoop:
         per_epoch: int,
         save_every: int,
         kept: dict[str, Any] | None = None,
+        beside: dict[str, Training] | None = None,
     ) -> None:
         self.folder, self._kind, self._training = folder, kind, training
         self._per_epoch, self._total, self._save_every = per_epoch, epochs * per_epoch, save_every
         self._accelerator = training.accelerator
-        self.kept = kept or {}
+        self.kept, self._beside = kept or {}, beside or {}
         self.batches_done = 0
         self._sums: dict[str, float] = {}
         self._due = False
@@ -146,6 +148,7 @@ class RunLoop:
             self._sums = mean_over_processes(self._accelerator, self._sums, 1)
         if self._accelerator.is_main_process:
             own = {"batches_done": self.batches_done, "sums": dict(self._sums), **self.kept}
+            own |= {name: training.state_dict() for name, training in self._beside.items()}
             save_checkpoint(self.folder / "last.pth", {"format": self._kind, **self._training.state_dict(), **own})
 
     def _restore(self) -> None:
@@ -155,6 +158,8 @@ class RunLoop:
             return
         state = load_checkpoint(path, self._kind)
         self._training.load_state_dict(state)
+        for name, training in self._beside.items():
+            training.load_state_dict(state[name])
         self.batches_done, self._sums = state["batches_done"], dict(state["sums"])
         self.kept = {name: state[name] for name in self.kept}
         self._accelerator.print(f"continuing {self.folder} from batch {self.batches_done}")

@@ -77,7 +77,8 @@ class Training:
         self.accelerator.backward(loss)
         if not self.accelerator.sync_gradients:
             return 0.0
-        norm = float(self.accelerator.clip_grad_norm_(self.raw.parameters(), self.settings.clip_norm))
+        self.accelerator.unscale_gradients(self.optimiser)  # of this optimiser alone: a run may train a critic beside
+        norm = float(nn.utils.clip_grad_norm_(self.raw.parameters(), self.settings.clip_norm))
         scaled = self.accelerator.scaler is not None  # the fp16 scaler skips steps that overflow by itself
         if not math.isfinite(norm) and not scaled:
             raise NonFiniteLossError(f"the gradient's norm is {norm} at step {self.step + 1}")

@@ -69,15 +69,17 @@ class Recogniser:
 
 
 def test_the_sum_is_the_weighted_sum_of_the_named_terms_averaged_over_recognisers() -> None:
-    weights = LossWeights(pixel=2.0, identity=0.5, feature=0.25, contrastive=0.125, tv=0.1)
+    weights = LossWeights(pixel=2.0, identity=0.5, feature=0.25, contrastive=0.125, relational=0.3, tv=0.1)
     first, second = Recogniser(0), Recogniser(1)
     restored, faces, person = torch.rand(3, 3, 4, 4), torch.rand(3, 3, 4, 4), torch.tensor([0, 1, 2])
     terms = RestorationLoss(weights, [first, second])(restored, faces, person, torch.rand(len(faces), 3))
     identity = [identity_loss(r.embed_with_maps(restored)[0], r.embed_with_maps(faces)[0]) for r in (first, second)]
     assert float(terms["identity"]) == pytest.approx(float(sum(identity) / 2), rel=1e-5)
+    assert [float(terms["identity 0"]), float(terms["identity 1"])] == pytest.approx([float(each) for each in identity])
     assert float(terms["pixel"]) == pytest.approx(float(pixel_loss(restored, faces)))
     whole = sum(
-        getattr(weights, name) * float(terms[name]) for name in ("pixel", "identity", "feature", "contrastive", "tv")
+        getattr(weights, name) * float(terms[name])
+        for name in ("pixel", "identity", "feature", "contrastive", "relational", "tv")
     )
     assert float(terms["loss"]) == pytest.approx(whole, rel=1e-5)
 

@@ -107,6 +107,30 @@ def test_ctrl_c_saves_and_exits_with_130_and_the_run_goes_on(
     assert_same_weights(tmp_path, whole_run)
 
 
+def test_the_critic_is_resumed_too(
+    dataset_root: Path, edgeface_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def given(name: str) -> list[str]:
+        return arguments(dataset_root, edgeface_file, tmp_path / name, "--adversarial", "0.1", "--epochs", "1")
+
+    assert call(*given("whole")) == 0
+    original = LowResolutionBatches.at
+
+    def dying(self: LowResolutionBatches, epoch: int, index: int) -> object:
+        if index == 4:
+            raise BrokenPipeError
+        return original(self, epoch, index)
+
+    monkeypatch.setattr(LowResolutionBatches, "at", dying)
+    with pytest.raises(BrokenPipeError):
+        main(given("died"))
+    monkeypatch.undo()
+    assert call(*given("died")) == 0
+    assert_same_weights(tmp_path / "died", tmp_path / "whole")
+    one, two = (load_checkpoint(tmp_path / name / "last.pth", "dsr-training")["critic"] for name in ("whole", "died"))
+    assert [name for name in one["model"] if not torch.equal(one["model"][name], two["model"][name])] == []
+
+
 def test_two_processes_learn_what_one_learns_with_the_same_global_batch(
     whole_run: Path, dataset_root: Path, edgeface_file: Path, tmp_path: Path, root: Path
 ) -> None:
@@ -151,12 +175,13 @@ def test_a_nan_in_a_batch_stops_the_run_and_keeps_the_batch(
 def test_every_option_of_the_objective_and_the_views_trains(
     dataset_root: Path, edgeface_file: Path, tmp_path: Path
 ) -> None:
-    terms = "--feature 0.2 --contrastive 0.1 --edgeface"
+    terms = "--feature 0.2 --contrastive 0.1 --relational 1 --adversarial 0.01 --edgeface"
     views = "--jitter 1 --blend 0.5 --degradation real --accumulate 2 --epochs 1 --precision bf16"
     more = [*views.split(), *terms.split(), str(edgeface_file)]
     assert call(*arguments(dataset_root, edgeface_file, tmp_path, *more)) == 0
     event = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
-    assert {"pixel", "identity", "feature", "contrastive", "tv", "loss", "gradient"} <= event.keys()
+    named = {"pixel", "identity", "feature", "contrastive", "relational", "adversarial", "critic", "tv", "loss"}
+    assert named | {"identity 0", "identity 1", "gradient"} <= event.keys()
 
 
 def test_a_network_can_learn_one_batch(dataset_root: Path, edgeface_file: Path) -> None:

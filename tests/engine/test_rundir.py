@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -28,6 +29,31 @@ def test_a_run_is_continued_with_the_same_configuration_only(tmp_path: Path) -> 
     ):
         pass
     with pytest.raises(RunError, match="input"), open_run(config, {"train": "other"}):
+        pass
+
+
+def test_a_run_from_before_an_option_existed_goes_on_with_its_default(tmp_path: Path) -> None:
+    config = Config(tmp_path)
+    with open_run(config, {}):
+        pass
+    path = tmp_path / "config.json"
+    written = json.loads(path.read_text())
+    del written["options"]["rate"]
+    path.write_text(json.dumps(written))
+    with open_run(config, {}):
+        pass
+    with pytest.raises(RunError, match=r"rate: 0.1 there, 0.2 now"), open_run(replace(config, rate=0.2), {}):
+        pass
+
+
+def test_a_folder_that_holds_no_run_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "best.pth").write_text("precious")
+    with open_run(Config(tmp_path, overwrite=True), {}):
+        pass
+    assert (tmp_path / "best.pth").read_text() == "precious"
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "last.pth").touch()
+    with pytest.raises(RunError, match="no run's folder"), open_run(Config(tmp_path), {}):
         pass
 
 
