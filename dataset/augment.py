@@ -14,8 +14,9 @@ JITTER_DRAWS = 7
 
 
 def flip_some(faces: Tensor, chosen: Tensor) -> Tensor:
-    """Mirror those of (B, 3, H, W) faces that are True in `chosen` (B,)."""
-    return torch.where(chosen.to(faces.device)[:, None, None, None], faces.flip(3), faces)
+    """Mirror those of (B, C, H, W) that are True in `chosen` (B,), which is on the CPU."""
+    rows = chosen.nonzero().flatten().to(faces.device)
+    return faces.index_copy(0, rows, faces[rows].flip(3))
 
 
 def jitter(faces: Tensor, draws: Tensor, strength: float) -> Tensor:
