@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,12 +12,20 @@ from engine.cli import command, config_as_dict
 from engine.runtime import pick_device
 from pipeline.evaluation.cells import cells_of, embed_cells
 from pipeline.evaluation.choices import choose_dsr, choose_edgeface, choose_finetuned
+from pipeline.evaluation.distractors import load_distractors
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.evaluate import Plan, differences, evaluate
 from pipeline.evaluation.faces import EvaluationDataError, Split, open_other_split, open_split, parse_sizes
 from pipeline.evaluation.freezing import Frozen, freeze_thresholds
 from pipeline.evaluation.pair_accuracy import freeze_pair_thresholds
-from pipeline.evaluation.protocols import PairList, SearchPlan, default_search_plan, read_image_list, read_pair_list
+from pipeline.evaluation.protocols import (
+    PairList,
+    SearchPlan,
+    default_search_plan,
+    read_image_list,
+    read_image_sets,
+    read_pair_list,
+)
 from pipeline.evaluation.systems import Embedder, System, choose_systems, load_networks
 from pipeline.evaluation.thresholds import Target, parse_target
 from pipeline.reporting.report import build_report, print_table, write_report
@@ -63,9 +71,22 @@ class EvaluateConfig:
         Path | None,
         typer.Option(help="Split whose pairs choose the threshold of the pairs; none given: the other folds, if any."),
     ] = None
-    gallery: Annotated[Path | None, typer.Option(help="List of the images to enrol, one a line.")] = None
-    probes: Annotated[Path | None, typer.Option(help="List of the searching images; needs --gallery.")] = None
-    gallery_images: Annotated[int, typer.Option(min=1, help="Most images a template is made of.")] = 1
+    gallery: Annotated[
+        Path | None, typer.Option(help="Images to enrol: one a line, or a CSV with the column image.")
+    ] = None
+    probes: Annotated[
+        Path | None, typer.Option(help="Images that search, likewise; people not enrolled are non-mated searches.")
+    ] = None
+    gallery_images: Annotated[int, typer.Option(min=1, help="Most images a template is made of, without lists.")] = 1
+    sets: Annotated[
+        Path | None, typer.Option(help="CSV (set,image): sets compared as one; lists may name sets beside images.")
+    ] = None
+    distractors: Annotated[
+        Path | None, typer.Option(help="Strangers to enrol as well: a split's folder, or an .npy of unit embeddings.")
+    ] = None
+    search: Annotated[
+        Literal["exact", "faiss"], typer.Option(help="faiss: by a compressed index, checked against exact searches.")
+    ] = "exact"
     development: Annotated[
         Path | None, typer.Option(help="Split that eer and far= are chosen on; none: val_processed beside the root.")
     ] = None
@@ -90,7 +111,9 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     split = open_split(config.dataset_root)
     sizes = parse_sizes(config.sizes, split)
     config.out.mkdir(parents=True, exist_ok=True)
-    searches, pairs = _searches(config, split), _pairs(config.pairs, split, config.out)
+    sets = read_image_sets(config.sets, split.keys, split.person, config.out) if config.sets is not None else None
+    names = [*split.keys, *(sets.names if sets is not None else [])]
+    searches, pairs = _searches(config, split, names), _pairs(config.pairs, split, names, config.out)
     networks = load_networks(
         choose_edgeface(config.edgeface),
         choose_dsr(config.dsr),
@@ -108,7 +131,8 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     pair_thresholds = _pair_thresholds(config, split, pairs, systems, sizes, embedder_of)
     frozen = _frozen(config, target, split, systems, sizes, embedder_of, networks.hashes)
     embeddings = embed_cells(embedder_of(split), systems, sizes)
-    plan = Plan(sizes, searches, pairs, config.bootstrap, config.seed, config.scores, pair_thresholds)
+    strangers = load_distractors(config.distractors, split, systems, embedder_of) if config.distractors else {}
+    plan = Plan(sizes, searches, pairs, config.bootstrap, config.seed, config.scores, pair_thresholds, strangers, sets)
     measured = evaluate(split, systems, embeddings, frozen.values, plan)
     report = build_report(
         split, networks, systems, measured, differences(measured), plan, frozen, config_as_dict(config), sys.argv
@@ -118,10 +142,10 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     print(f"report: {config.out / 'report.html'}")
 
 
-def _pairs(given: Path | None, split: Split, out: Path) -> PairList | None:
+def _pairs(given: Path | None, split: Split, names: list[str], out: Path) -> PairList | None:
     beside = (split.root / name for name in ("pairs.txt", "pairs.csv"))
     path = given or next((path for path in beside if path.is_file()), None)
-    return read_pair_list(path, split.keys, out) if path is not None else None
+    return read_pair_list(path, names, out) if path is not None else None
 
 
 def _pair_thresholds(
@@ -138,19 +162,22 @@ def _pair_thresholds(
     if pairs is None:
         raise EvaluationDataError(f"--pairs-threshold-from: {split.root} has no list of pairs to judge; give --pairs")
     other = open_other_split(config.pairs_threshold_from, split, "--pairs-threshold-from")
-    listed = _pairs(None, other, config.out)
+    listed = _pairs(None, other, other.keys, config.out)
     if listed is None:
         raise EvaluationDataError(f"--pairs-threshold-from {other.root}: no pairs.txt or pairs.csv in it to choose on")
     return freeze_pair_thresholds(embedder_of(other), systems, sizes, listed)
 
 
-def _searches(config: EvaluateConfig, split: Split) -> SearchPlan | None:
+def _searches(config: EvaluateConfig, split: Split, names: list[str]) -> SearchPlan | None:
     if (config.gallery is None) != (config.probes is None):
         raise EvaluationDataError("--gallery and --probes go together: one list of enrolled images, one of searching")
+    by_faiss = config.search == "faiss"
     if config.gallery is None or config.probes is None:
-        return default_search_plan(split.person, config.gallery_images)
-    rows = [read_image_list(path, split.keys, config.out) for path in (config.gallery, config.probes)]
-    return SearchPlan(rows[0], rows[1], f"lists {config.gallery.as_posix()} and {config.probes.as_posix()}")
+        found = default_search_plan(split.person, config.gallery_images)
+        return replace(found, by_faiss=by_faiss) if found is not None else None
+    rows = [read_image_list(path, names, config.out) for path in (config.gallery, config.probes)]
+    note = f"lists {config.gallery.as_posix()} and {config.probes.as_posix()}"
+    return SearchPlan(rows[0], rows[1], note, by_faiss)
 
 
 def _frozen(

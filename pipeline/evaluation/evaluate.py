@@ -1,6 +1,6 @@
 """The evaluation itself: every system at every size on one split, with intervals and paired differences."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from pipeline.evaluation.measures import (
     verification_figures,
 )
 from pipeline.evaluation.pair_accuracy import measure_pairs, with_verification
-from pipeline.evaluation.protocols import PairList, SearchPlan
+from pipeline.evaluation.protocols import ImageSets, PairList, SearchPlan
 from pipeline.evaluation.systems import System
 from pipeline.reporting.summary import value_of
 from pipeline.scores.bootstrap import IdentityBootstrap, Weights, draw_people, rate_interval
@@ -53,7 +53,9 @@ class Plan:
     Attributes:
         sizes_px: Input sizes of the probes.
         searches: Who is enrolled and who searches; None where nobody has two images.
+        distractors: Key of a full-size row to (M, D) templates enrolled beside those of its gallery.
         pairs: A list of pairs, or None.
+        sets: Sets of images that the lists may name, or None.
         pair_thresholds: What the pairs are judged by, chosen on another split's; None: by the other folds.
         replicates: Bootstrap draws; 0 leaves the intervals out.
         seed: Of the draws.
@@ -67,6 +69,8 @@ class Plan:
     seed: int = 0
     extremes: int = 2000
     pair_thresholds: Frozen | None = None
+    distractors: dict[str, Embeddings] = field(default_factory=dict)
+    sets: ImageSets | None = None
 
 
 @dataclass
@@ -102,6 +106,7 @@ def evaluate(
     """
     people = len(split.people)
     weights = draw_people(people, plan.replicates, plan.seed) if plan.replicates else None
+    person = split.person if plan.sets is None else np.append(split.person, plan.sets.person)
     cells = cells_of(systems, plan.sizes_px)
     measured = []
     for system, size in tqdm(cells, desc="measuring", unit="row", leave=False):
@@ -115,10 +120,12 @@ def evaluate(
         extremes = find_extremes(scores, plan.extremes)
         groups = group_figures(scores, split.person, split.attributes, threshold, weights)
         cell = Measured(system, size, threshold, figures, extremes, counts_by_threshold(genuine, impostor), groups)
-        _add_searches(cell, probes, gallery, split, plan, weights)
-        _add_pairs(cell, probes, gallery, split, plan, weights)
         if weights is not None:
             _add_intervals(cell, _resampled(scores, probes, gallery, split.person, weights, plan.seed))
+        if plan.sets is not None:
+            probes, gallery = plan.sets.append_to(probes), plan.sets.append_to(gallery)
+        _add_searches(cell, probes, gallery, person, plan, weights)
+        _add_pairs(cell, probes, gallery, person, plan, weights)
         measured.append(cell)
     return measured
 
@@ -161,15 +168,25 @@ def _differences_of(cell: Measured, reference: Measured) -> list[Json]:
 
 
 def _add_searches(
-    cell: Measured, probes: Embeddings, gallery: Embeddings, split: Split, plan: Plan, weights: Weights | None
+    cell: Measured,
+    probes: Embeddings,
+    gallery: Embeddings,
+    person: NDArray[np.int64],
+    plan: Plan,
+    weights: Weights | None,
 ) -> None:
     cell.figures["identification"] = None
     if plan.searches is None:
         return
-    found, person = search_gallery(probes, gallery, split.person, plan.searches)
-    cell.figures["identification"] = identification_figures(found, cell.threshold)
+    strangers = plan.distractors.get(cell.system.gallery)
+    given = probes, gallery, person, plan.searches
+    found, searching, check = search_gallery(*given, [] if strangers is None else [strangers])
+    cell.figures["identification"] = {
+        **identification_figures(found, cell.threshold),
+        "index": asdict(check) if check is not None else None,
+    }
     if weights is not None:
-        _rank_interval(cell, found, person, weights)
+        _rank_interval(cell, found, searching, weights)
 
 
 def _rank_interval(cell: Measured, found: Searches, person: NDArray[np.int64], weights: Weights) -> None:
@@ -185,7 +202,12 @@ def _rank_interval(cell: Measured, found: Searches, person: NDArray[np.int64], w
 
 
 def _add_pairs(
-    cell: Measured, probes: Embeddings, gallery: Embeddings, split: Split, plan: Plan, weights: Weights | None
+    cell: Measured,
+    probes: Embeddings,
+    gallery: Embeddings,
+    person: NDArray[np.int64],
+    plan: Plan,
+    weights: Weights | None,
 ) -> None:
     cell.figures["pairs"] = None
     if plan.pairs is None:
@@ -194,7 +216,7 @@ def _add_pairs(
     scores = listed_pairs(probes, gallery, listed.rows[:, ::-1])
     frozen = plan.pair_thresholds
     threshold = frozen.values[cell.system.key, cell.size_px] if frozen is not None else None
-    cell.folds, figures, replicas = measure_pairs(scores, listed, split.person, threshold, weights)
+    cell.folds, figures, replicas = measure_pairs(scores, listed, person, threshold, weights)
     cell.figures["pairs"] = with_verification(figures, scores, listed.same, cell.threshold)
     if replicas is not None:
         cell.replicates["pairs"] = replicas

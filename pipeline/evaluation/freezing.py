@@ -1,7 +1,7 @@
 """The threshold of every row of an evaluation, frozen before its faces are looked at."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from pipeline.evaluation.faces import HR_PX, Split
 from pipeline.evaluation.systems import System
 from pipeline.evaluation.thresholds import Target, read_threshold, refuse_other_system, threshold_for
 from pipeline.scores.comparisons import all_pairs
+from pipeline.scores.verification import ErrorRates, error_rates
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Frozen:
         values: Threshold of each (system, size).
         target: What was asked for, as `--threshold` spells it.
         origin: In words.
+        development: Rates of each (system, size) on the faces that the thresholds were chosen on, where they were.
     """
 
     values: dict[Cell, float]
     target: str
     origin: str
+    development: dict[Cell, ErrorRates] = field(default_factory=dict)
 
 
 def freeze_thresholds(
@@ -60,6 +63,7 @@ def freeze_thresholds(
     if development is None:
         raise ValueError("a target needs a development split")
     values: dict[Cell, float] = {}
+    achieved: dict[Cell, ErrorRates] = {}
     gallery_of = {system.key: system.gallery for system, _ in rows}
     for group in _groups(cells, per_size):
         scores = [
@@ -73,10 +77,13 @@ def freeze_thresholds(
         ]
         genuine = np.concatenate([found.genuine for found in scores])
         impostor = np.concatenate([found.impostor for found in scores])
-        values |= dict.fromkeys(group, threshold_for(target, genuine, impostor))
+        threshold = threshold_for(target, genuine, impostor)
+        values |= dict.fromkeys(group, threshold)
+        rates = (error_rates(found.genuine, found.impostor, threshold) for found in scores)
+        achieved |= dict(zip(group, rates, strict=True))
     how = "for each system and input size" if per_size else "for each system, its input sizes pooled"
     people = f"{len(development.people)} people of {development.root.as_posix()}"
-    return Frozen(values, str(target), f"chosen {how}, on {people}, then frozen")
+    return Frozen(values, str(target), f"chosen {how}, on {people}, then frozen", achieved)
 
 
 def _from_file(path: Path, cells: Sequence[Cell], hashes: dict[str, str], any_system: bool) -> Frozen:

@@ -1,6 +1,7 @@
 """What an evaluation says about one system at one input size, as plain JSON values."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.protocols import SearchPlan
-from pipeline.scores.comparisons import mean_templates, score_blocks
-from pipeline.scores.identification import Searches, cmc, fnir_at_fpir, join_searches, open_set, searches
+from pipeline.scores.comparisons import mean_templates
+from pipeline.scores.faiss_search import Check, search_by_faiss
+from pipeline.scores.identification import Searches, cmc, fnir_at_fpir, open_set
+from pipeline.scores.streamed_search import stream_searches
 from pipeline.scores.verification import (
     Array,
     auc,
@@ -28,6 +31,7 @@ DEEPEST_RANK = 20
 COST_PRIOR = 0.01
 
 Json = dict[str, Any]
+Embeddings = NDArray[np.float32]
 
 
 def verification_figures(genuine: Array, impostor: Array, threshold: float) -> Json:
@@ -50,8 +54,12 @@ def verification_figures(genuine: Array, impostor: Array, threshold: float) -> J
 
 
 def search_gallery(
-    probes: Array, gallery: Array, person: NDArray[np.int64], plan: SearchPlan
-) -> tuple[Searches, NDArray[np.int64]]:
+    probes: Embeddings,
+    gallery: Embeddings,
+    person: NDArray[np.int64],
+    plan: SearchPlan,
+    strangers: Sequence[Embeddings] = (),
+) -> tuple[Searches, NDArray[np.int64], Check | None]:
     """Search every probe of a plan in its gallery.
 
     Args:
@@ -59,17 +67,16 @@ def search_gallery(
         gallery: (N, D) embeddings by the system that enrolled.
         person: (N,) whose face each is.
         plan: Which rows are enrolled and which search.
+        strangers: Further (M, D) templates that are enrolled, of people who do not search.
 
     Returns:
-        The searches, and the person of each mated one.
+        The searches, the person of each mated one, and how far an index agreed with the exact search.
     """
     people, templates = mean_templates(gallery[plan.gallery], person[plan.gallery])
     searching = person[plan.probes]
-    parts = [
-        searches(scores, searching[start : start + len(scores)], people)
-        for start, scores in score_blocks(probes[plan.probes], templates)
-    ]
-    return join_searches(parts), searching[np.isin(searching, people)]
+    given = probes[plan.probes], searching, templates, people, strangers
+    found, check = search_by_faiss(*given) if plan.by_faiss else (stream_searches(*given), None)
+    return found, searching[np.isin(searching, people)], check
 
 
 def identification_figures(found: Searches, threshold: float) -> Json:

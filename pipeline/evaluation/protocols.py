@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dataset.pairs import read_pairs
 from engine.errors import UserError
 from engine.files import write_text
+from pipeline.scores.comparisons import mean_templates
 
 MISSING_LIST = "missing_images.txt"
 _SAME_WORDS = {"1": True, "true": True, "yes": True, "same": True, "0": False, "false": False, "no": False}
@@ -46,11 +47,61 @@ class SearchPlan:
         gallery: Rows of the enrolled images; several of one person make one template.
         probes: Rows of the searching images.
         note: How they were chosen, in words.
+        by_faiss: Search through a FAISS index, checked against the exact search.
     """
 
     gallery: NDArray[np.int64]
     probes: NDArray[np.int64]
     note: str
+    by_faiss: bool = False
+
+
+@dataclass(frozen=True)
+class ImageSets:
+    """Several images of one person that are compared as one, such as the frames of a video.
+
+    In lists of pairs, galleries and probes they stand by their names, as rows after those of the images.
+
+    Attributes:
+        names: (T,) names.
+        rows: (M,) rows of the images of all sets.
+        number: (M,) which set each is in.
+        person: (T,) whose they are.
+    """
+
+    names: list[str]
+    rows: NDArray[np.int64]
+    number: NDArray[np.int64]
+    person: NDArray[np.int64]
+
+    def append_to(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (N + T, D): the images' (N, D) unit embeddings, then the unit mean of each set."""
+        return np.concatenate([embeddings, mean_templates(embeddings[self.rows], self.number)[1]])
+
+
+def read_image_sets(path: Path, keys: list[str], person: NDArray[np.int64], missing_to: Path) -> ImageSets:
+    """Read a CSV with the columns set and image.
+
+    Args:
+        path: The list.
+        keys: Names of the faces that are there.
+        person: (N,) whose face each is.
+        missing_to: Folder for the list of images that are not.
+
+    Raises:
+        ProtocolError: No such file or columns, missing images, a set with images of two people or the name of an image.
+    """
+    lines = _read_columns(path, ("set", "image"), "sets")
+    rows = _rows_of(path, [line["image"] for line in lines], keys, missing_to)
+    names, number = np.unique([line["set"] for line in lines], return_inverse=True)
+    first = np.array([rows[number == each][0] for each in range(len(names))])
+    other = np.flatnonzero(person[rows] != person[first][number])
+    if len(other):
+        raise ProtocolError(f"{path}: set {names[number[other[0]]]!r} has images of two people; a set shows one")
+    clash = sorted(set(names) & set(keys))
+    if clash:
+        raise ProtocolError(f"{path}: set {clash[0]!r} has the name of an image; rename it")
+    return ImageSets(names.tolist(), rows, number, person[first])
 
 
 def read_pair_list(path: Path, keys: list[str], missing_to: Path) -> PairList:
@@ -69,14 +120,12 @@ def read_pair_list(path: Path, keys: list[str], missing_to: Path) -> PairList:
         entries = _read_csv_pairs(path)
     else:
         entries = [(*pair.keys, pair.same, pair.fold) for pair in read_pairs(path)]
-    row = {key: number for number, key in enumerate(keys)}
-    first = [_row_of(name, row) for name, _, _, _ in entries]
-    second = [_row_of(name, row) for _, name, _, _ in entries]
-    names = [name for entry in entries for name in entry[:2]]
-    _refuse_missing(path, [name for name in names if _row_of(name, row) is None], missing_to)
+    named = _rows_of(path, [name for entry in entries for name in entry[:2]], keys, missing_to).reshape(-1, 2)
     kept: dict[tuple[int, int], int] = {}
-    for position, pair in enumerate(zip(first, second, strict=True)):
-        kept.setdefault((int(pair[0] or 0), int(pair[1] or 0)), position)
+    for position, (first, second) in enumerate(named.tolist()):
+        earlier = kept.setdefault((first, second), position)
+        if entries[earlier][2] != entries[position][2]:
+            raise ProtocolError(f"{path}: {entries[position][:2]} is listed as one person and as two; mend the list")
     order = list(kept.values())
     return PairList(
         np.array(list(kept), np.int64).reshape(-1, 2),
@@ -88,19 +137,18 @@ def read_pair_list(path: Path, keys: list[str], missing_to: Path) -> PairList:
 
 
 def read_image_list(path: Path, keys: list[str], missing_to: Path) -> NDArray[np.int64]:
-    """Read one image name a line and return the rows, each once.
+    """Read one image name a line, or the column image of a CSV, and return the rows, each once.
 
     Raises:
         ProtocolError: An empty list, or names of missing images (all are listed in a file).
     """
-    if not path.is_file():
-        raise ProtocolError(f"{path}: no such list of images; check the path")
-    names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    if path.suffix.lower() == ".csv":
+        names = [line["image"] for line in _read_columns(path, ("image",), "images")]
+    else:
+        names = [line.strip() for line in _read_lines(path, "images") if line.strip()]
     if not names:
         raise ProtocolError(f"{path}: no image named in it; write one name below hr_images a line")
-    row = {key: number for number, key in enumerate(keys)}
-    _refuse_missing(path, [name for name in names if _row_of(name, row) is None], missing_to)
-    return np.array(list(dict.fromkeys(_row_of(name, row) for name in names)), np.int64)
+    return np.array(list(dict.fromkeys(_rows_of(path, names, keys, missing_to).tolist())), np.int64)
 
 
 def default_search_plan(person: NDArray[np.int64], enrolled_images: int = 1) -> SearchPlan | None:
@@ -132,22 +180,43 @@ def default_search_plan(person: NDArray[np.int64], enrolled_images: int = 1) -> 
 
 
 def _read_csv_pairs(path: Path) -> list[tuple[str, str, bool, int]]:
-    if not path.is_file():
-        raise ProtocolError(f"{path}: no such list of pairs; check the path")
     entries = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file)
-        lacking = {"first", "second", "same"} - set(table.fieldnames or [])
-        if lacking:
-            raise ProtocolError(f"{path}: no column {sorted(lacking)[0]!r}; the header needs first,second,same[,fold]")
-        for number, line in enumerate(table, 2):
-            same, fold = _SAME_WORDS.get((line["same"] or "").strip().lower()), (line.get("fold") or "0").strip()
-            if same is None or not line["first"] or not line["second"] or not fold.isdigit():
-                raise ProtocolError(f"{path}, line {number}: {dict(line)} is no pair; same is 1 or 0, fold a number")
-            entries.append((line["first"], line["second"], same, int(fold)))
-    if not entries:
-        raise ProtocolError(f"{path}: no pairs below the header")
+    for number, line in enumerate(_read_columns(path, ("first", "second", "same"), "pairs"), 2):
+        same, fold = _SAME_WORDS.get(line["same"].lower()), line.get("fold") or "0"
+        if same is None or not fold.isdigit():
+            raise ProtocolError(f"{path}, row {number}: {line} is no pair; same is 1 or 0, fold a number")
+        entries.append((line["first"], line["second"], same, int(fold)))
     return entries
+
+
+def _read_columns(path: Path, needed: tuple[str, ...], what: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV whose needed columns are all filled."""
+    table = csv.DictReader(_read_lines(path, what))
+    lacking = [name for name in needed if name not in (table.fieldnames or [])]
+    if lacking:
+        raise ProtocolError(f"{path}: no column {lacking[0]!r}; the header needs {','.join(needed)}")
+    rows = [{key: (value or "").strip() for key, value in line.items() if key} for line in table]
+    for number, row in enumerate(rows, 2):
+        if not all(row[name] for name in needed):
+            raise ProtocolError(f"{path}, row {number}: {row} lacks a value of {','.join(needed)}")
+    if not rows:
+        raise ProtocolError(f"{path}: nothing below the header")
+    return rows
+
+
+def _read_lines(path: Path, what: str) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+    except FileNotFoundError:
+        raise ProtocolError(f"{path}: no such list of {what}; check the path") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise ProtocolError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+
+
+def _rows_of(path: Path, names: list[str], keys: list[str], missing_to: Path) -> NDArray[np.int64]:
+    row = {key: number for number, key in enumerate(keys)}
+    _refuse_missing(path, [name for name in names if _row_of(name, row) is None], missing_to)
+    return np.array([_row_of(name, row) for name in names], np.int64)
 
 
 def _row_of(name: str, row: dict[str, int]) -> int | None:

@@ -4,6 +4,7 @@ import csv
 import io
 import platform
 import shlex
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,7 +72,13 @@ def build_report(
             for system in SYSTEMS
             if system.key not in present and system.edgeface != "unseen"
         ],
-        "threshold": {"target": frozen.target, "origin": frozen.origin},
+        "threshold": {
+            "target": frozen.target,
+            "origin": frozen.origin,
+            "development": [
+                {"system": key, "size_px": size, **asdict(rates)} for (key, size), rates in frozen.development.items()
+            ],
+        },
         "results": [cell.figures for cell in measured],
         "differences": differences,
         "groups": [

@@ -32,7 +32,7 @@ def size_name(size_px: int) -> str:
 
 
 def headline(report: Json) -> list[str]:
-    """Return a sentence for each input size, and one on what full-size faces give."""
+    """Return a sentence for each input size, one on what full-size faces give, and what became of the target."""
     chosen = main_system(report)
     lines = []
     for result in report["results"]:
@@ -48,7 +48,38 @@ def headline(report: Json) -> list[str]:
                 f"themselves are accepted at threshold {result['threshold']:.3f}, and none of the "
                 f"{rates['impostors']:,} comparisons of two different people is."
             )
+    return lines + target_kept(report)
+
+
+def target_kept(report: Json) -> list[str]:
+    """Say whether a FAR chosen on other people holds on these, and what it means in a gallery of 100."""
+    target = report["threshold"]["target"].removeprefix("far=")
+    if target == report["threshold"]["target"]:
+        return []
+    wanted, lines = float(target), []
+    chosen_on = {(entry["system"], entry["size_px"]): entry for entry in report["threshold"]["development"]}
+    for result in report["results"]:
+        if result["system"] not in (report["main_system"], "hr"):
+            continue
+        rates, before = result["verification"]["at_threshold"], chosen_on[result["system"], result["size_px"]]
+        span = rates.get("fmr_interval")
+        verdict = _against_target(wanted, span) if span else f"the target was {wanted:g}"
+        hundred = 1 - (1 - rates["fmr"]) ** 100
+        lines.append(
+            f"At {size_name(result['size_px'])} ({result['name']}), threshold {result['threshold']:.3f} was chosen on "
+            f"other people, where it accepted {one_in(before['fmr'])} of two; here it accepts "
+            f"{one_in(rates['fmr'])}: {verdict}. A stranger searched among 100 people would be taken for one of them "
+            f"about {in_hundred(hundred)} times."
+        )
     return lines
+
+
+def _against_target(wanted: float, span: list[float]) -> str:
+    low, high = span
+    between = f"95 % interval {low:.2g} to {high:.2g}"
+    if low <= wanted <= high:
+        return f"the target {wanted:g} lies in the {between}"
+    return f"{'more' if low > wanted else 'less'} than the target {wanted:g} ({between})"
 
 
 def lead(report: Json) -> str:

@@ -1,0 +1,124 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.evaluate_dataset import main as evaluate_main
+from pipeline.evaluation.protocols import ProtocolError, read_image_list, read_image_sets, read_pair_list
+
+KEYS, PERSON = ["a/0", "a/1", "b/0", "b, 2/1", "Ö/x"], np.array([0, 0, 1, 2, 3])
+
+
+def write(path, *rows):
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def test_lists_are_lines_or_a_csv_and_count_each_image_once(tmp_path):
+    (tmp_path / "list.txt").write_text("a/1\n\nb, 2/1.png\na/1\nÖ/x\n", encoding="utf-8")
+    table = write(tmp_path / "list.csv", ["person", "image"], ["x", "a/1.jpg"], ["y", "b, 2/1"], ["z", "Ö/x"])
+    for path in (tmp_path / "list.txt", table):
+        assert read_image_list(path, KEYS, tmp_path).tolist() == [1, 3, 4]
+
+
+def test_a_set_is_the_unit_mean_of_its_images(tmp_path):
+    path = write(tmp_path / "sets.csv", ["set", "image"], ["s2", "b/0"], ["s1", "a/0"], ["s1", "a/1.png"])
+    sets = read_image_sets(path, KEYS, PERSON, tmp_path)
+    values = np.eye(5, dtype=np.float32)
+    values[1] = np.nan
+    extended = sets.append_to(values)
+    assert sets.names == ["s1", "s2"] and sets.person.tolist() == [0, 1]
+    np.testing.assert_allclose(extended[5:], values[[0, 2]])  # an unreadable image leaves the others
+    values[1] = [0, 1, 0, 0, 0]
+    np.testing.assert_allclose(sets.append_to(values)[5], np.array([1, 1, 0, 0, 0]) / 2**0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([["set", "image"], ["s", "a/0"], ["s", "b/0"]], "two people"),
+        ([["set", "image"], ["a/0", "a/0"]], "name of an image"),
+        ([["set", "picture"], ["s", "a/0"]], "no column 'image'"),
+        ([["set", "image"], ["", "a/0"]], "row 2"),
+        ([["set", "image"]], "nothing below the header"),
+        ([["set", "image"], ["s", "c/9"]], "missing_images.txt"),
+    ],
+)
+def test_sets_that_are_none_are_refused(tmp_path, rows, message):
+    with pytest.raises(ProtocolError, match=message):
+        read_image_sets(write(tmp_path / "sets.csv", *rows), KEYS, PERSON, tmp_path)
+
+
+def test_pairs_that_contradict_each_other_are_refused_and_other_files_too(tmp_path):
+    header = ["first", "second", "same"]
+    path = write(tmp_path / "pairs.csv", header, ["a/0", "a/1", "1"], ["a/0", "a/1", "no"])
+    with pytest.raises(ProtocolError, match="as one person and as two"):
+        read_pair_list(path, KEYS, tmp_path)
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(ProtocolError, match="cannot be read as UTF-8"):
+        read_image_list(tmp_path / "list.txt", KEYS, tmp_path)
+
+
+def results(folder):
+    report = json.loads((folder / "report.json").read_text())
+    return {(entry["system"], entry["size_px"]): entry for entry in report["results"]}
+
+
+def test_lists_name_sets_beside_images_in_closed_and_open_set_searches(chain, tmp_path, run, arguments):
+    sets = write(
+        tmp_path / "sets.csv", ["set", "image"], *[[f"all of {n}", f"{n}/{i}"] for n in ("Eve", "Gil") for i in (1, 2)]
+    )
+    gallery = write(tmp_path / "gallery.csv", ["image"], ["Eve/0"], ["Finn/0"], ["Gil/0"])
+    (tmp_path / "closed.txt").write_text("all of Eve\nall of Gil\nFinn/1\n")
+    (tmp_path / "open.txt").write_text("all of Eve\nHao/0\nIda/3\n")
+    pairs = write(
+        tmp_path / "pairs.csv", ["first", "second", "same"], ["Eve/0", "all of Eve", 1], ["Eve/0", "all of Gil", 0]
+    )
+    lists = ["--sets", sets, "--gallery", gallery, "--pairs", pairs, "--systems", "bicubic", "--bootstrap", "20"]
+    for kind, mated, strangers in (("closed", 3, 0), ("open", 1, 2)):
+        assert run(evaluate_main, arguments(chain, tmp_path / kind, *lists, "--probes", tmp_path / f"{kind}.txt")) == 0
+        found = results(tmp_path / kind)["bicubic", 8]
+        assert found["identification"]["mated"] == mated and found["identification"]["non_mated"] == strangers
+        assert (found["identification"]["at_threshold"] is None) == (strangers == 0)
+        assert found["pairs"]["verification"]["genuines"] == found["pairs"]["verification"]["impostors"] == 1
+
+
+def test_strangers_enrolled_as_well_make_searches_harder_and_faiss_finds_the_same(chain, tmp_path, run, arguments):
+    draw = np.random.default_rng(0).normal(size=(500, 512))
+    np.save(tmp_path / "far.npy", (draw / np.linalg.norm(draw, axis=1, keepdims=True)).astype(np.float32))
+    base = ["--systems", "bicubic", "--sizes", "16", "--bootstrap", "0"]
+    cases = {
+        "none": [],
+        "split": ["--distractors", chain / "val_processed"],
+        "file": ["--distractors", tmp_path / "far.npy"],
+    }
+    found = {}
+    for name, more in cases.items():
+        assert run(evaluate_main, arguments(chain, tmp_path / name, *base, *more)) == 0
+        found[name] = results(tmp_path / name)["bicubic", 16]["identification"]
+    assert [found[name]["gallery"] for name in cases] == [9, 9 + 37, 9 + 500]
+    assert found["split"]["cmc"][0] <= found["none"]["cmc"][0]
+    pytest.importorskip("faiss", reason="needs the extra faiss")
+    more = [*base, *cases["file"], "--search", "faiss"]
+    assert run(evaluate_main, arguments(chain, tmp_path / "faiss", *more)) == 0
+    indexed = results(tmp_path / "faiss")["bicubic", 16]["identification"]
+    assert indexed["index"]["checked"] == 28 and indexed["index"]["agreeing"] > 0.9
+    assert indexed["cmc"][0] == pytest.approx(found["file"]["cmc"][0], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.ones((4, 512), np.float32), "not of length 1"),
+        (np.eye(4, 100, dtype=np.float32), "needed are float32"),
+        (None, "no readable .npy"),
+    ],
+)
+def test_distractors_that_are_no_embeddings_are_refused(chain, tmp_path, capsys, values, message, run, arguments):
+    path = tmp_path / "strangers.npy"
+    if values is not None:
+        np.save(path, values)
+    assert run(evaluate_main, arguments(chain, tmp_path / "out", "--distractors", path)) == 2
+    assert message in capsys.readouterr().err
