@@ -63,23 +63,23 @@ def target_kept(report: Json) -> list[str]:
             continue
         rates, before = result["verification"]["at_threshold"], chosen_on[result["system"], result["size_px"]]
         span = rates.get("fmr_interval")
-        verdict = _against_target(wanted, span) if span else f"the target was {wanted:g}"
+        verdict = _against_target(wanted, span) if span else f"the target was {100 * wanted:g} %"
         hundred = 1 - (1 - rates["fmr"]) ** 100
         lines.append(
             f"At {size_name(result['size_px'])} ({result['name']}), threshold {result['threshold']:.3f} was chosen on "
             f"other people, where it accepted {one_in(before['fmr'])} of two; here it accepts "
             f"{one_in(rates['fmr'])}: {verdict}. A stranger searched among 100 people would be taken for one of them "
-            f"about {in_hundred(hundred)} times."
+            f"about {100 * hundred:.0f} times in 100."
         )
     return lines
 
 
 def _against_target(wanted: float, span: list[float]) -> str:
     low, high = span
-    between = f"95 % interval {low:.2g} to {high:.2g}"
+    between = f"95 % interval {100 * low:.3g} to {100 * high:.3g} %"
     if low <= wanted <= high:
-        return f"the target {wanted:g} lies in the {between}"
-    return f"{'more' if low > wanted else 'less'} than the target {wanted:g} ({between})"
+        return f"the target of {100 * wanted:g} % lies in the {between}"
+    return f"{'more' if low > wanted else 'less'} than the target of {100 * wanted:g} % ({between})"
 
 
 def lead(report: Json) -> str:
