@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from pipeline.deployment.chain import Enlarge
 from pipeline.deployment.deployed import DeployedNetworks
+from pipeline.deployment.onnx_difference import as_difference
 from pipeline.deployment.onnx_graph import compose, to_onnx
 from pipeline.deployment.onnx_precision import calibrated, narrowed
 from pipeline.deployment.streamlined import streamlined_dsr, streamlined_embed
@@ -22,11 +23,13 @@ def onnx_chain(networks: DeployedNetworks, precision: str = "fp32", canvases: Fl
         precision: "fp32", "fp16" or "int8".
         canvases: (N, 3, 112, 112) enlarged training faces, by which int8 chooses its ranges.
     """
-    small = onnx_embed(networks, precision)
-    large = small
-    if networks.large is not networks.small:
-        large = narrowed(to_onnx(streamlined_embed(networks.large)), precision)
-    return compose(to_onnx(Enlarge(), None), onnx_dsr(networks, precision, canvases), small, large, LARGEST_VLR_PX)
+    dsr, enlarge = onnx_dsr(networks, precision, canvases), to_onnx(Enlarge(), None)
+    if networks.large is networks.small:
+        small = large = onnx_embed(networks, precision)
+    else:
+        tuned, base = (to_onnx(streamlined_embed(each, fold_scales=False)) for each in (networks.small, networks.large))
+        small, large = narrowed(as_difference(tuned, base), precision), narrowed(base, precision)
+    return compose(enlarge, dsr, small, large, LARGEST_VLR_PX)
 
 
 def onnx_embed(networks: DeployedNetworks, precision: str) -> onnx.ModelProto:

@@ -108,8 +108,8 @@ def _stored(
 
 def _channel_axes(graph: onnx.GraphProto) -> dict[str, int]:
     """Return the output-channel axis of each weight that a convolution or a matrix product reads."""
-    axes = {}
-    for node in graph.node:
+    axes: dict[str, int] = {}
+    for node in reversed(graph.node):
         if node.op_type == "Conv":
             axes[node.input[1]] = 0
         elif node.op_type == "MatMul":
@@ -117,5 +117,7 @@ def _channel_axes(graph: onnx.GraphProto) -> dict[str, int]:
         elif node.op_type == "Gemm":
             transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
             axes[node.input[1]] = 0 if transposed else 1
+        elif node.op_type == "Add" and node.output[0] in axes:  # a base weight and its adapter's product
+            axes[node.input[0]] = axes[node.output[0]]
     ranks = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
     return {name: axis % ranks[name] for name, axis in axes.items() if name in ranks and ranks[name] > 1}

@@ -8,6 +8,7 @@ import copy
 from typing import cast
 
 import torch
+from timm.layers.mlp import Mlp
 from timm.models.edgenext import ConvBlock, SplitTransposeBlock
 from torch import Tensor, nn
 
@@ -15,20 +16,21 @@ from dsr.network import DSR, FACE_PX
 from pipeline.deployment.chain import Embed
 
 
-def streamlined_embed(network: nn.Module) -> nn.Module:
+def streamlined_embed(network: nn.Module, fold_scales: bool = True) -> nn.Module:
     """Return what computes `Embed(network)`: (B, 3, 112, 112) RGB in [0, 1] -> (B, 512) of unit length.
 
     Args:
         network: An EdgeFace; one without EdgeNeXt's blocks stays as it is.
+        fold_scales: Multiply layer scales into weights. Left apart, an adapted network's weights still differ from its
+            base's by matrices of low rank, see `onnx_difference`.
     """
     light = copy.deepcopy(network).eval()
     sides = _sides(light)
     for name, block in list(light.named_modules()):
-        if isinstance(block, ConvBlock):
-            _scale_output(block.mlp.fc2, block.gamma)
-            block.gamma = None
+        if isinstance(block, ConvBlock) and fold_scales:
+            block.mlp, block.gamma = cast(Mlp, _scaled(block.mlp, block.gamma, fold_scales)), None
         elif isinstance(block, SplitTransposeBlock):
-            light.set_submodule(name, SplitBlock(block, sides[name]))
+            light.set_submodule(name, SplitBlock(block, sides[name], fold_scales))
     first = next(layer for layer in light.modules() if isinstance(layer, nn.Conv2d))
     is_padded = any(first.padding)  # with zeros, which are another colour in another range
     if not is_padded:
@@ -50,15 +52,15 @@ class SplitBlock(nn.Module):
     Args:
         block: The original, in evaluation mode.
         side: Height and width of its input.
+        fold_scales: As in `streamlined_embed`.
     """
 
-    def __init__(self, block: SplitTransposeBlock, side: tuple[int, int]) -> None:
+    def __init__(self, block: SplitTransposeBlock, side: tuple[int, int], fold_scales: bool) -> None:
         super().__init__()
-        self.convs, self.norm_attention, self.norm, self.mlp = block.convs, block.norm_xca, block.norm, block.mlp
-        self.qkv, self.project = block.xca.qkv, block.xca.proj
-        self.temperature, self.heads = block.xca.temperature, block.xca.num_heads
-        _scale_output(self.project, block.gamma_xca)
-        _scale_output(self.mlp.fc2, block.gamma)
+        self.convs, self.norm_attention, self.norm = block.convs, block.norm_xca, block.norm
+        self.qkv, self.temperature, self.heads = block.xca.qkv, block.xca.temperature, block.xca.num_heads
+        self.project = _scaled(block.xca.proj, block.gamma_xca, fold_scales)
+        self.mlp = _scaled(block.mlp, block.gamma, fold_scales)
         positions = torch.zeros(()) if block.pos_embd is None else block.pos_embd((1, *side)).flatten(2)
         self.positions = nn.Buffer(positions.detach())
 
@@ -78,12 +80,26 @@ class SplitBlock(nn.Module):
 
     def _attend(self, tokens: Tensor) -> Tensor:
         """Attention between channels, (B, N, C) -> (B, N, C); products are divided by lengths, not factors before."""
+        batch, count, _ = tokens.shape
         channels: Tensor = self.qkv(tokens).transpose(1, 2)
-        queries, keys, values = channels.reshape(tokens.shape[0], 3, self.heads, -1, tokens.shape[1]).unbind(1)
+        queries, keys, values = channels.reshape(batch, 3 * self.heads, -1, count).chunk(3, dim=1)
         lengths = queries.norm(dim=-1)[..., :, None] * keys.norm(dim=-1)[..., None, :]
         attention = (queries @ keys.transpose(-2, -1) / lengths.clamp(min=1e-24) * self.temperature).softmax(dim=-1)
         projected: Tensor = self.project((attention @ values).flatten(1, 2).transpose(1, 2))
         return projected
+
+
+class Scaled(nn.Module):
+    """A layer whose output channels, the last axis, are multiplied by a scale."""
+
+    def __init__(self, layer: nn.Module, scale: Tensor) -> None:
+        super().__init__()
+        self.layer, self.scale = layer, scale
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        scaled: Tensor = self.layer(tokens) * self.scale
+        return scaled
 
 
 def _sides(network: nn.Module) -> dict[str, tuple[int, int]]:
@@ -105,14 +121,18 @@ def _sides(network: nn.Module) -> dict[str, tuple[int, int]]:
 
 
 @torch.no_grad()
-def _scale_output(linear: nn.Module, scale: Tensor | None) -> None:
-    """Multiply the outputs of a linear layer, factored or not; None leaves them."""
+def _scaled(layer: nn.Module, scale: Tensor | None, fold: bool) -> nn.Module:
+    """Multiply the outputs of a linear layer (factored or not) or of a perceptron, in its weights or beside them."""
     if scale is None:
-        return
-    last = cast(nn.Linear, getattr(linear, "linear2", linear))
+        return layer
+    if not fold:
+        return Scaled(layer, scale)
+    last = getattr(layer, "fc2", layer)
+    last = cast(nn.Linear, getattr(last, "linear2", last))
     last.weight.mul_(scale[:, None])
     if last.bias is not None:
         last.bias.mul_(scale)
+    return layer
 
 
 @torch.no_grad()

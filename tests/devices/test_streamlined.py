@@ -21,11 +21,12 @@ def shaken(network: torch.nn.Module, by: float) -> torch.nn.Module:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("fold_scales", [True, False])
 @pytest.mark.parametrize("arch", ["edgeface_xxs", "edgeface_xs", "edgeface_xs_gamma_06", "edgeface_s"])
-def test_an_edgeface_embeds_as_before_and_is_itself_untouched(arch: str) -> None:
+def test_an_edgeface_embeds_as_before_and_is_itself_untouched(arch: str, fold_scales: bool) -> None:
     network = shaken(build(arch), 0.05)
     wanted = Embed(network)(FACES)
-    torch.testing.assert_close(streamlined_embed(network)(FACES), wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(streamlined_embed(network, fold_scales)(FACES), wanted, atol=1e-5, rtol=0)
     torch.testing.assert_close(Embed(network)(FACES), wanted, atol=0, rtol=0)
 
 
