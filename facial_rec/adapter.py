@@ -1,7 +1,8 @@
 """Adapters: small files that turn one EdgeFace into another, for faces of certain sizes.
 
-An adapter holds only the tensors that differ: whole (`key`), or for linears and 1x1 convolutions as a product of two
-thin matrices (`key.lora_up` @ `key.lora_down`, added to the weight).
+An adapter holds only the tensors that differ: whole (`key`), or for linears and convolutions as a product of two thin
+matrices (`key.lora_up` @ `key.lora_down`, added to the weight as rows by all the rest). They are kept in float16, half
+the size, and applied in float32.
 """
 
 import json
@@ -153,7 +154,7 @@ def _with_product(adapter: Adapter, weight: Tensor, key: str) -> Tensor:
         or up.shape[1] != len(down)
     ):
         raise AdapterError(f"{adapter.source}: the factors of {key} do not fit its shape; make it again")
-    return weight + (up @ down).reshape(weight.shape)
+    return weight + (up.float() @ down.float()).reshape(weight.shape)
 
 
 def _check_size(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -174,12 +175,13 @@ def _check_same_tensors(path: Path, base: Mapping[str, Tensor], tuned: Mapping[s
 
 
 def _difference(name: str, base: Tensor, tuned: Tensor) -> dict[str, Tensor]:
-    """Return the change in whichever form is smaller: the tensor itself, or two thin factors that lose nothing."""
-    whole = {name: tuned.contiguous()}
-    if base.dim() < 2 or any(side != 1 for side in base.shape[2:]):
+    """Return the change in whichever form is smaller: the tensor itself, or two thin factors of all its rank."""
+    whole = {name: tuned.half().contiguous()}
+    if base.dim() < 2:
         return whole
-    rows, columns = base.shape[:2]
-    u, scale, v = torch.linalg.svd((tuned.double() - base.double()).reshape(rows, columns), full_matrices=False)
+    change = (tuned.double() - base.double()).flatten(1)
+    rows, columns = change.shape
+    u, scale, v = torch.linalg.svd(change, full_matrices=False)
     lost = scale.square().flip(0).cumsum(0).flip(0).sqrt()
     # What the sum of base and change loses to float32 rounding anyway.
     rank = max(1, int((lost > _FLOAT32_STEP * float(tuned.double().norm())).sum()))
@@ -187,6 +189,6 @@ def _difference(name: str, base: Tensor, tuned: Tensor) -> dict[str, Tensor]:
         return whole
     root = scale[:rank].sqrt()
     return {
-        name + _UP: (u[:, :rank] * root).float().contiguous(),
-        name + _DOWN: (root[:, None] * v[:rank]).float().contiguous(),
+        name + _UP: (u[:, :rank] * root).half().contiguous(),
+        name + _DOWN: (root[:, None] * v[:rank]).half().contiguous(),
     }

@@ -29,8 +29,8 @@ def prepare_tuning(network: nn.Module, tune: Tune, rank: int = 8) -> nn.Module:
     Args:
         network: An EdgeFace on timm's EdgeNeXt.
         tune: "all"; "norms" (normalisation and every bias); "early" (stem and first two stages); "late" (last two
-            stages and head); "lowrank" (a low-rank product beside each linear and 1x1 convolution, plus norms and
-            biases).
+            stages and head); "lowrank" (a low-rank product beside each linear and dense convolution, plus norms,
+            biases and depthwise kernels, which are small already).
         rank: Rank of those products.
 
     Returns:
@@ -46,6 +46,8 @@ def prepare_tuning(network: nn.Module, tune: Tune, rank: int = 8) -> nn.Module:
         for module in list(network.modules()):
             if _is_matrix(module, 2 * rank):
                 parametrize.register_parametrization(module, "weight", LowRank(cast(Tensor, module.weight), rank))
+            elif isinstance(module, nn.Conv2d):
+                module.weight.requires_grad_(True)
     return network
 
 
@@ -63,6 +65,6 @@ def merged_state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _is_matrix(module: nn.Module, smallest: int) -> bool:
-    """Whether the module is a linear or 1x1 convolution large enough for a low-rank product to be smaller."""
-    pointwise = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
-    return (isinstance(module, nn.Linear) or pointwise) and min(cast(Tensor, module.weight).flatten(1).shape) > smallest
+    """Whether the module is a linear or dense convolution large enough for a low-rank product to be smaller."""
+    dense = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+    return dense and min(cast(Tensor, module.weight).flatten(1).shape) > smallest

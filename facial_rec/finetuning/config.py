@@ -61,8 +61,8 @@ class FinetuneConfig:
     ema: Ema = 0.999
     tune: Annotated[Tune, typer.Option(help="Which weights of EdgeFace learn.")] = "all"
     rank: Annotated[
-        int, typer.Option(min=1, help="Rank of --tune lowrank, which also writes an adapter file (below 400 kB to 6).")
-    ] = 6
+        int, typer.Option(min=1, help="Rank of --tune lowrank, which also writes an adapter file (below 400 kB to 9).")
+    ] = 9
     joint: Annotated[bool, typer.Option(help="Train the super-resolver as well, against the same targets.")] = False
     joint_pixel: Annotated[float, typer.Option(min=0, help="Weight of the L1 pixel loss with --joint.")] = 0.5
     hr_share: Annotated[float, typer.Option(min=0, max=1, help="Share of each batch at full size.")] = 0.25
