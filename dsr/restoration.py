@@ -3,10 +3,8 @@
 from torch import Tensor
 
 from dataset.degrade import enlarge, shrink
+from dataset.resolution import LARGEST_VLR_PX
 from dsr.network import DSR, FACE_PX
-
-LARGEST_VLR_PX = 32
-"""Larger faces carry more than the super-resolver was trained for; they are only resized."""
 
 
 def restore(model: DSR, faces: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dataset.resolution import at_own_resolution
 from dsr.network import DSR
 from dsr.weights import load_dsr
 from engine.errors import UserError
@@ -42,13 +44,22 @@ class DeployedNetworks:
     hashes: dict[str, str]
 
     def embed(self, faces: Floats, flip: bool = True) -> Floats:
-        """Embed (B, 3, h, w) RGB in [0, 1]: (B, 512) of unit length."""
+        """Embed (B, 3, h, w) RGB in [0, 1]: (B, 512) of unit length.
+
+        Faces of up to 32 px, and larger ones that show no more than that, go the way of small faces.
+        """
+        return at_own_resolution(faces, partial(self._embed, flip=flip))
+
+    def _embed(self, faces: Floats, flip: bool) -> Floats:
         small = max(faces.shape[-2:]) <= LARGEST_VLR_PX
         recogniser = Recognizer(Embed(self.small if small else self.large), self.dsr, flip)
         return recogniser.embed(torch.from_numpy(np.ascontiguousarray(faces))).numpy()
 
     def restore(self, faces: Floats) -> Floats:
         """Return what EdgeFace sees, (B, 3, 112, 112) in [0, 1]."""
+        return at_own_resolution(faces, self._restore)
+
+    def _restore(self, faces: Floats) -> Floats:
         viewer = Recognizer(lambda seen: seen, self.dsr, flip=False)
         return viewer.views(torch.from_numpy(np.ascontiguousarray(faces)))[0].numpy()
 

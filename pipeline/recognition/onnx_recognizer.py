@@ -1,6 +1,7 @@
 """Faces to unit embeddings with onnxruntime alone: what `Recognizer` does, without torch on the machine."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dataset.resolution import at_own_resolution
 from engine.errors import UserError
 
 METADATA_KEY = "dsr_edgeface"
@@ -59,18 +61,22 @@ class OnnxRecognizer:
         """Return unit embeddings.
 
         Args:
-            faces: (B, 3, h, w) RGB float in [0, 1], of one size.
+            faces: (B, 3, h, w) RGB float in [0, 1], of one size; a face that shows no more than 32 px would is shrunk
+                to that first.
 
         Returns:
             (B, 512) float32, each of length 1.
         """
+        return at_own_resolution(faces, self._embed)
+
+    def _embed(self, faces: Floats) -> Floats:
         views = [faces, np.ascontiguousarray(faces[..., ::-1])] if self.flip else [faces]
         total = np.sum([self._run("embeddings", view) for view in views], axis=0)
         return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), np.float32)
 
     def restore(self, faces: Floats) -> Floats:
         """Return what EdgeFace sees, (B, 3, 112, 112) in [0, 1]: the restored face, or a large one as it is."""
-        return self._run("restored", faces)
+        return at_own_resolution(faces, partial(self._run, "restored"))
 
     def _run(self, output: str, faces: Floats) -> Floats:
         if max(faces.shape[-2:]) > FACE_PX:

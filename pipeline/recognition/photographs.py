@@ -12,9 +12,9 @@ from PIL import Image
 from dataset.align import ARCFACE_TEMPLATE, FACE_PX, AlignError, align
 from dataset.detect import LANDMARKS, FaceDetector, native_size_px
 from dataset.images import read_image
+from dataset.resolution import LARGEST_VLR_PX
 from engine.errors import UserError
 
-LARGEST_VLR_PX = 32
 SMALLEST_PX = 6
 
 
