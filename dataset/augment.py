@@ -69,6 +69,24 @@ def displace(faces: Tensor, draws: Tensor, shift_px: float) -> Tensor:
     return F.grid_sample(faces, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
+def cutout(faces: Tensor, draws: Tensor) -> Tensor:
+    """Hide a grey rectangle in each face (DeVries and Taylor, arXiv 1708.04552).
+
+    Args:
+        faces: (B, 3, H, W) RGB in [0, 1].
+        draws: (B, 4) in [0, 1): centre, then height and width, of up to half a side; zero height hides nothing.
+
+    Returns:
+        (B, 3, H, W) RGB in [0, 1].
+    """
+    place = draws.to(faces.device, faces.dtype)[:, :, None]
+    rows = torch.linspace(0, 1, faces.shape[2], device=faces.device)
+    columns = torch.linspace(0, 1, faces.shape[3], device=faces.device)
+    tall = (rows - place[:, 0]).abs() < place[:, 2] / 4
+    wide = (columns - place[:, 1]).abs() < place[:, 3] / 4
+    return faces.masked_fill((tall[:, :, None] & wide[:, None])[:, None], 0.5)
+
+
 def blend(faces: Tensor, others: Tensor, draws: Tensor) -> Tensor:
     """Blend each face with another through a smooth random mask.
 

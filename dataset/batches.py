@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dataset.augment import JITTER_DRAWS, blend, flip_some, jitter
+from dataset.augment import JITTER_DRAWS, blend, cutout, flip_some, jitter
 from dataset.degrade import low_resolution_canvas, realistic_canvas
 from dataset.store import FaceStore
 from engine.errors import UserError
@@ -32,6 +32,8 @@ class View:
     degradation: Literal["clean", "real"] = "clean"
     jitter: float = 0.0
     blend: float = 0.0
+    cutout: float = 0.0
+    """Share of the low-resolution views with a patch hidden; the faces that should be seen are whole."""
 
     def __post_init__(self) -> None:
         if self.min_size_px > self.max_size_px:
@@ -78,23 +80,33 @@ class LowResolutionBatches:
         device: Where the work is done.
         rank: Number of this process.
         world: Number of processes.
+        epoch_batches: Batches that end an epoch early; 0 is all of the faces.
 
     Raises:
         ViewError: `batch` is not divisible by `world`.
     """
 
     def __init__(
-        self, store: FaceStore, batch: int, view: View, seed: int, device: torch.device, rank: int = 0, world: int = 1
+        self,
+        store: FaceStore,
+        batch: int,
+        view: View,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+        epoch_batches: int = 0,
     ) -> None:
         if batch % world:
             raise ViewError(f"--batch {batch}: not divisible by {world} processes")
         self.store, self.view, self._batch, self._seed = store, view, batch, seed
+        self._most = epoch_batches or len(store)
         self._device, self._rank, self._world = device, rank, world
         self._order: tuple[int, Tensor] | None = None
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return max(1, len(self.store) // self._batch)
+        return max(1, min(self._most, len(self.store) // self._batch))
 
     def at(self, epoch: int, index: int) -> Batch:
         """Return batch `index` of an epoch (both from 0)."""
@@ -124,7 +136,13 @@ class LowResolutionBatches:
             "jitter": torch.rand(count, JITTER_DRAWS, generator=generator),
             "loss": torch.rand(count, 3, generator=generator_for(self._seed, "loss", *place)),
             "seeds": torch.randint(2**62, (count,), generator=generator),
+            "hidden": self._hidden(count, place),
         }
+
+    def _hidden(self, count: int, place: tuple[int, int]) -> Tensor:
+        generator = generator_for(self._seed, "cutout", *place)
+        patch = torch.rand(count, 4, generator=generator)
+        return patch * (torch.rand(count, 1, generator=generator) < self.view.cutout)
 
     def _read(self, rows: Tensor, mirrored: Tensor) -> Tensor:
         faces = flip_some(self.store.batch(rows.numpy()), mirrored)  # as bytes, a quarter of the memory to move
@@ -144,6 +162,8 @@ class LowResolutionBatches:
         canvas = realistic_canvas(faces, sizes, draws["seeds"]) if real else low_resolution_canvas(faces, sizes)
         full = full.to(self._device)
         canvas.index_copy_(0, full, faces[full])
+        if view.cutout:
+            canvas = cutout(canvas, draws["hidden"])
         person = torch.from_numpy(self.store.person[draws["rows"].numpy()])
         sizes, person, rows, mirrored = (
             each.to(self._device) for each in (draws["sizes"], person, draws["rows"], mirrored)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dataset.augment import displace
-from facial_rec.objectives import contrastive_loss, identity_loss, relational_loss
+from facial_rec.objectives import contrastive_loss, feature_loss, identity_loss, relational_loss
 
 
 class Recogniser(Protocol):
@@ -36,15 +36,6 @@ class LossWeights:
 def pixel_loss(restored: Tensor, faces: Tensor) -> Tensor:
     """Mean absolute difference of (B, 3, H, W) in [0, 1]."""
     return F.l1_loss(restored, faces)
-
-
-def feature_loss(maps: list[Tensor], targets: list[Tensor]) -> Tensor:
-    """Mean over stages of the L1 distance of maps (B, C, h, w), each divided by the target's mean magnitude."""
-    terms = [
-        F.l1_loss(found, wanted) / wanted.abs().mean().clamp_min(1e-6)
-        for found, wanted in zip(maps, targets, strict=True)
-    ]
-    return torch.stack(terms).mean()
 
 
 def tv_loss(restored: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from engine.options import (
     Degradation,
     Device,
     Ema,
+    EpochBatches,
     Epochs,
     Jitter,
     MaxSize,
@@ -70,6 +71,7 @@ class TrainConfig:
     device: Device = "auto"
     precision: Precision = "auto"
     epochs: Epochs = 100
+    epoch_batches: EpochBatches = 0
     batch: BatchSize = 16
     accumulate: Accumulate = 1
     preset: Annotated[
@@ -230,7 +232,9 @@ def _batches(config: TrainConfig, store: FaceStore, accelerator: Accelerator) ->
         config.min_size, config.max_size, config.small_bias, 0.0, config.degradation, config.jitter, config.blend
     )
     rank, world = accelerator.process_index, accelerator.num_processes
-    return LowResolutionBatches(store, config.batch, view, config.seed, accelerator.device, rank, world)
+    return LowResolutionBatches(
+        store, config.batch, view, config.seed, accelerator.device, rank, world, config.epoch_batches
+    )
 
 
 def _initial(config: TrainConfig) -> DSR:

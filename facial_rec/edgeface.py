@@ -4,6 +4,8 @@ George et al., "EdgeFace: Efficient Face Recognition Model for Edge Devices", IE
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -176,6 +178,19 @@ def stages(network: nn.Module) -> list[nn.Module]:
     if isinstance(network, LDCNet):
         return [network.features[position] for position in (0, 2, 5, 10)]
     return list(network.get_submodule("stages").children())
+
+
+@contextmanager
+def watched_stages(network: nn.Module, wanted: bool = True) -> Iterator[list[Tensor]]:
+    """Collect the stage outputs of the passes that are made meanwhile, if they are wanted."""
+    maps: list[Tensor] = []
+    watched = stages(network) if wanted else []
+    hooks = [stage.register_forward_hook(lambda _, __, output: maps.append(output)) for stage in watched]
+    try:
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _outputs_after(layers: nn.Module, x: Tensor, wanted: tuple[int, ...]) -> list[Tensor]:

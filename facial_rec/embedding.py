@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from engine.files import sha256_of
 from facial_rec.adapter import apply_adapter, read_adapter
 from facial_rec.announce import announce
+from facial_rec.branch import apply_branch, is_branch
 from facial_rec.containers import Container, identify
-from facial_rec.edgeface import INPUT_SIZE_PX, stage_outputs, stages
+from facial_rec.edgeface import INPUT_SIZE_PX, stage_outputs, watched_stages
 from facial_rec.faces import check_faces
 from facial_rec.programs import Program, open_program
 from facial_rec.refusals import MismatchError, NotWeightsError, OtherNetworkError, WeightsError
@@ -32,7 +33,7 @@ class EdgeFaceEmbedding(nn.Module):
         weights: A path, a bare name or an `hf://` address; see `sources.find_weights`.
         device: Where to compute.
         arch: The variant expected; None takes the one that the file shows.
-        adapter: An adapter file made for these weights.
+        adapter: An adapter or resolution branch made for these weights.
 
     Attributes:
         network: The network, (B, 3, 112, 112) in [-1, 1] -> (B, 512); None for a black box.
@@ -110,17 +111,10 @@ class EdgeFaceEmbedding(nn.Module):
         Args:
             faces: (B, 3, 112, 112) RGB float in [0, 1], not checked: this is the inner loop of trainings.
         """
-        maps: list[Tensor] = []
         if self.network is None:
+            return self._embed(faces), []
+        with watched_stages(self.network) as maps:
             return self._embed(faces), maps
-        hooks = [
-            stage.register_forward_hook(lambda _, __, output: maps.append(output)) for stage in stages(self.network)
-        ]
-        try:
-            return self._embed(faces), maps
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def trainable_copy(self) -> nn.Module:
         """Return a copy of the network whose weights learn: (B, 3, 112, 112) in [-1, 1] -> (B, 512).
@@ -194,6 +188,11 @@ class EdgeFaceEmbedding(nn.Module):
             raise MismatchError(
                 f"{self.source}: a black box takes no adapter; give the weights that {adapter} was made for"
             )
+        if is_branch(Path(adapter)):
+            self.network = apply_branch(self.network, Path(adapter)).requires_grad_(False)
+            self.adapter_sha256, self.kind = sha256_of(Path(adapter)), f"{self.kind}, resolution branch"
+            announce(f"Branched by {adapter}")
+            return
         read = read_adapter(adapter)
         self.network.load_state_dict(apply_adapter(weights.state_dict, read), strict=True, assign=True)
         self.network.requires_grad_(False)

@@ -19,14 +19,17 @@ from engine.runloop import RunLoop
 from engine.runtime import make_accelerator, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training
 from facial_rec.adapter import write_adapter
+from facial_rec.branch import write_branch
 from facial_rec.chain import Chain, ChainEmbedding
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuned import save_finetuned
 from facial_rec.finetuning.config import FinetuneConfig
 from facial_rec.finetuning.gates import Gates, shown
 from facial_rec.finetuning.objective import TuningLoss, TuningWeights
-from facial_rec.objectives import effective_rank, margin_head
-from facial_rec.tuning import merged_state, prepare_tuning
+from facial_rec.margins import margin_head
+from facial_rec.objectives import effective_rank, uniformity
+from facial_rec.sources import find_weights
+from facial_rec.tuning import drop_paths, merged_state, prepare_tuning
 from pipeline.validation import SIZES_PX, VerificationSet, ranking, table_line
 
 CHECKPOINT = "edgeface-finetuning"
@@ -35,6 +38,8 @@ HR_PX = 112
 
 def finetune(config: FinetuneConfig) -> None:
     """Run or continue the fine-tuning that `config` describes."""
+    if config.tune == "branch" and (config.feature or config.adapter):
+        raise UserError("--tune branch: replaces the stages that --feature matches and --adapter changes; drop those")
     accelerator = make_accelerator(pick_device(config.device), config.precision, config.accumulate)
     original = EdgeFaceEmbedding(config.edgeface, device=accelerator.device)
     dsr = _super_resolver(config, accelerator.device)
@@ -44,6 +49,11 @@ def finetune(config: FinetuneConfig) -> None:
     inputs = {"edgeface": original.sha256, "train": store.sha256, "validation": held_out.sha256}
     if dsr is not None:
         inputs["dsr"] = sha256_of(Path(config.dsr)) if config.dsr != "default" else "default"
+    inputs |= {
+        name: sha256_of(Path(find_weights(given)))
+        for name, given in (("adapter", config.adapter), ("teacher", config.teacher))
+        if given is not None
+    }
     with open_run(config, inputs, accelerator.is_main_process) as folder:
         seed_everything(config.seed)
         validation = VerificationSet(held_out, original, limit=config.validation_faces)
@@ -65,13 +75,15 @@ class _Run:
     ) -> None:
         self.config, self.folder, self.accelerator, self.original = config, folder, accelerator, original
         self.batches, self.validation = batches, validation
-        network = prepare_tuning(original.trainable_copy(), config.tune, config.rank)
+        start = EdgeFaceEmbedding(config.edgeface, adapter=config.adapter) if config.adapter else original
+        network = prepare_tuning(start.trainable_copy().to(accelerator.device), config.tune, config.rank)
+        drop_paths(network, config.drop_path)
         head = margin_head(config.margin_kind, len(batches.store.people)) if config.margin else None
-        chain = Chain(network, dsr, head, joint=config.joint)
-        pixel = config.joint_pixel if config.joint else 0.0
-        weights = TuningWeights(config.distill, config.relational, config.contrastive, config.margin, pixel)
-        self.loss = TuningLoss(weights, original, accelerator.gather)
-        self.gates = Gates(config.max_hr_drop, config.max_impostor_mean, config.min_rank_share)
+        chain = Chain(network, dsr, head, joint=config.joint, watched=config.feature > 0)
+        learning = [weight for weight in network.parameters() if weight.requires_grad]
+        teacher = EdgeFaceEmbedding(config.teacher, device=accelerator.device) if config.teacher else None
+        self.loss = TuningLoss(_weights(config), original, teacher, learning, accelerator.gather)
+        self.gates = _gates(config)
         steps = config.epochs * len(batches) // config.accumulate
         settings = Optimisation(steps, config.rate, config.warmup, config.weight_decay, config.clip, config.ema)
         self.training = Training(chain, settings, accelerator, config.compile)
@@ -102,7 +114,7 @@ class _Run:
         direct[: round(config.bicubic_share * len(direct))] = True
         with self.accelerator.accumulate(training.model):
             with self.accelerator.autocast():
-                terms = self.loss(training.model(batch.canvas, direct, batch.person), batch)
+                terms = self.loss(training.model(batch.canvas, direct, batch.person, batch.sizes_px), batch)
             try:
                 norm = training.update(terms["loss"])
             except NonFiniteLossError as error:
@@ -130,8 +142,8 @@ class _Run:
         figures: dict[str, Any] = {"bicubic": self.validation.measure(_unchanged, tuned), "hr": full}
         if chain.dsr is not None:
             figures["dsr"] = self.validation.measure(chain.dsr, tuned)
-        figures["effective_rank"] = effective_rank(self.validation.embed(_unchanged, tuned))
-        return figures
+        full_size = self.validation.embed(_unchanged, tuned)
+        return {**figures, "effective_rank": effective_rank(full_size), "uniformity": uniformity(full_size)}
 
     def hold_gates(self, epoch: int, measured: dict[str, Any]) -> None:
         """End the run where a gate is violated; the weights of earlier epochs stay."""
@@ -159,18 +171,31 @@ class _Run:
             "before": self.loop.kept["before"],
             "after": measured,
         }
-        tuned = merged_state(chain.network)
-        save_finetuned(self.folder / "edgeface_finetuned.pth", self.original.arch, tuned, metadata)
-        if self.config.tune == "lowrank":
-            self.write_adapter(tuned, metadata)
+        if self.config.tune == "branch":
+            path = self.folder / f"{self.original.arch}.branch.safetensors"
+            write_branch(path, self.base, chain.network, self.facts(metadata))
+        else:
+            self.write_network(merged_state(chain.network), metadata)
         if self.config.joint and chain.dsr is not None:
             save_dsr(self.folder / "dsr_joint.pth", cast(DSR, chain.dsr), {"epoch": epoch})
         write_json(self.folder / "summary.json", metadata)
 
-    def write_adapter(self, tuned: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-        """Write what distinguishes the tuned network, for recognisers that switch it on by the size of the face."""
+    def write_network(self, tuned: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+        """Write the whole network and, where it is small, what distinguishes it from the original."""
+        save_finetuned(self.folder / "edgeface_finetuned.pth", self.original.arch, tuned, metadata)
+        if self.config.tune == "lowrank":
+            path = self.folder / f"{self.original.arch}.lowres.safetensors"
+            write_adapter(path, self.base, tuned, self.facts(metadata))
+
+    @property
+    def base(self) -> dict[str, Tensor]:
+        """The original's tensors."""
+        return cast(nn.Module, self.original.network).state_dict()
+
+    def facts(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        """Return what an adapter file says of itself."""
         config = self.config
-        facts = {
+        return {
             "base_arch": self.original.arch,
             "base_sha256": self.original.sha256,
             "min_size_px": config.min_size,
@@ -178,8 +203,6 @@ class _Run:
             "metrics": metadata["after"],
             "licence": "that of the base weights",
         }
-        path = self.folder / f"{self.original.arch}.lowres.safetensors"
-        write_adapter(path, cast(nn.Module, self.original.network).state_dict(), tuned, facts)
 
 
 def _super_resolver(config: FinetuneConfig, device: torch.device) -> DSR | None:
@@ -199,9 +222,35 @@ def _batches(config: FinetuneConfig, store: FaceStore, accelerator: Accelerator)
         config.degradation,
         config.jitter,
         config.blend,
+        config.cutout,
     )
     rank, world = accelerator.process_index, accelerator.num_processes
-    return LowResolutionBatches(store, config.batch, view, config.seed, accelerator.device, rank, world)
+    return LowResolutionBatches(
+        store, config.batch, view, config.seed, accelerator.device, rank, world, config.epoch_batches
+    )
+
+
+def _weights(config: FinetuneConfig) -> TuningWeights:
+    return TuningWeights(
+        distill=config.distill,
+        relational=config.relational,
+        teacher=config.teacher_weight,
+        feature=config.feature,
+        contrastive=config.contrastive,
+        margin=config.margin,
+        anchor=config.anchor,
+        pixel=config.joint_pixel if config.joint else 0.0,
+    )
+
+
+def _gates(config: FinetuneConfig) -> Gates:
+    return Gates(
+        config.max_hr_drop,
+        config.max_impostor_mean,
+        config.min_rank_share,
+        config.min_uniformity_share,
+        config.max_overlap,
+    )
 
 
 def _unchanged(canvas: Tensor) -> Tensor:

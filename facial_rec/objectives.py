@@ -1,11 +1,10 @@
 """Objectives in the embedding space: the original's place for each face, its relations, people kept apart."""
 
 import math
-from typing import Literal, cast
+from typing import Literal
 
 import torch
-from pytorch_metric_learning.losses import ArcFaceLoss, CosFaceLoss
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 EMBEDDING = 512
@@ -34,6 +33,15 @@ def relational_loss(embeddings: Tensor, targets: Tensor, gallery: Tensor) -> Ten
     return F.mse_loss(embeddings @ gallery.T, targets @ gallery.T)
 
 
+def feature_loss(maps: list[Tensor], targets: list[Tensor]) -> Tensor:
+    """Mean over stages of the L1 distance of maps (B, C, h, w), each divided by the target's mean magnitude."""
+    terms = [
+        F.l1_loss(found, wanted) / wanted.abs().mean().clamp_min(1e-6)
+        for found, wanted in zip(maps, targets, strict=True)
+    ]
+    return torch.stack(terms).mean()
+
+
 def contrastive_loss(
     embeddings: Tensor, targets: Tensor, gallery: Tensor, positives: Tensor, temperature: float = 0.07
 ) -> Tensor:
@@ -54,6 +62,15 @@ def contrastive_loss(
     return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
 
+def uniformity(embeddings: Tensor) -> float:
+    """Return minus the log of the mean of exp(-2 d^2) over all pairs of (N, D) unit embeddings.
+
+    0 is one point, 4 (for large D) an even spread. Source: Wang and Isola, ICML 2020, arXiv 2005.10242, sign turned.
+    """
+    distances = torch.nn.functional.pdist(embeddings.float())
+    return -float(distances.square().mul(-2).exp().mean().log())
+
+
 def effective_rank(embeddings: Tensor) -> float:
     """Return exp of the entropy of the normalised singular values of (N, D): how many directions are in use.
 
@@ -62,14 +79,3 @@ def effective_rank(embeddings: Tensor) -> float:
     values = torch.linalg.svdvals(embeddings.double())
     shares = values / values.sum().clamp_min(1e-12)
     return math.exp(float(-(shares * shares.clamp_min(1e-12).log()).sum()))
-
-
-def margin_head(kind: MarginKind, people: int) -> nn.Module:
-    """Return a margin loss over training people: called with (embeddings (B, 512), person (B,)) it gives a scalar.
-
-    ArcFace (Deng et al., CVPR 2019; margin 0.5 radians = 28.6 degrees, scale 64) or CosFace (Wang et al., CVPR 2018;
-    margin 0.35, scale 64), from pytorch-metric-learning.
-    """
-    if kind == "arcface":
-        return cast(nn.Module, ArcFaceLoss(people, EMBEDDING, margin=28.6, scale=64))
-    return cast(nn.Module, CosFaceLoss(people, EMBEDDING, margin=0.35, scale=64))

@@ -21,7 +21,7 @@ from engine.training import NonFiniteLossError, Optimisation, Training
 from facial_rec.chain import ChainEmbedding
 from facial_rec.edgeface import build
 from facial_rec.finetuned import save_finetuned
-from facial_rec.objectives import MarginKind, margin_head
+from facial_rec.margins import MarginKind, margin_head
 from pipeline.validation import VerificationSet
 
 CHECKPOINT = "edgeface-scratch"
@@ -61,7 +61,8 @@ class MarginNetwork(nn.Module):
 
     def forward(self, faces: torch.Tensor, person: torch.Tensor) -> torch.Tensor:
         """(B, 3, 112, 112) RGB in [0, 1], (B,) int64 -> scalar."""
-        loss: torch.Tensor = self.head(F.normalize(self.network((faces - 0.5) / 0.5)).float(), person)
+        embeddings = F.normalize(self.network((faces - 0.5) / 0.5)).float()
+        loss: torch.Tensor = self.head(embeddings, person, torch.ones(len(person), device=faces.device))
         return loss
 
 

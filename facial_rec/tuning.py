@@ -3,10 +3,13 @@
 from typing import Literal, cast
 
 import torch
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-Tune = Literal["all", "norms", "early", "late", "lowrank"]
+from facial_rec.branch import BranchedEdgeFace
+
+Tune = Literal["all", "norms", "early", "late", "lowrank", "branch"]
 
 
 class LowRank(nn.Module):
@@ -30,17 +33,22 @@ def prepare_tuning(network: nn.Module, tune: Tune, rank: int = 8) -> nn.Module:
         network: An EdgeFace on timm's EdgeNeXt.
         tune: "all"; "norms" (normalisation and every bias); "early" (stem and first two stages); "late" (last two
             stages and head); "lowrank" (a low-rank product beside each linear and dense convolution, plus norms,
-            biases and depthwise kernels, which are small already).
+            biases and depthwise kernels, which are small already); "branch" (a new network for 28x28 pixels in the
+            place of the stem and the first two stages, and the norms and biases above it).
         rank: Rank of those products.
 
     Returns:
-        The same network.
+        The same network; for "branch" a `BranchedEdgeFace`.
     """
     network.requires_grad_(tune == "all")
     for name, parameter in network.named_parameters():
         early = name.startswith(("stem.", "stages.0.", "stages.1."))
         small = parameter.ndim < 2 or name.endswith((".bias", "gamma", "temperature"))
-        if (tune == "early" and early) or (tune == "late" and not early) or (tune in ("norms", "lowrank") and small):
+        if (
+            (tune == "early" and early)
+            or (tune == "late" and not early)
+            or (tune in ("norms", "lowrank", "branch") and small)
+        ):
             parameter.requires_grad_(True)
     if tune == "lowrank":
         for module in list(network.modules()):
@@ -48,7 +56,14 @@ def prepare_tuning(network: nn.Module, tune: Tune, rank: int = 8) -> nn.Module:
                 parametrize.register_parametrization(module, "weight", LowRank(cast(Tensor, module.weight), rank))
             elif isinstance(module, nn.Conv2d):
                 module.weight.requires_grad_(True)
-    return network
+    return BranchedEdgeFace(network) if tune == "branch" else network
+
+
+def drop_paths(network: nn.Module, chance: float) -> None:
+    """Skip blocks at random while training (stochastic depth, Huang et al., ECCV 2016), deeper ones more often."""
+    blocks = [module for module in network.modules() if hasattr(module, "drop_path")]
+    for number, block in enumerate(blocks if chance else []):
+        block.drop_path = DropPath(chance * (number + 1) / len(blocks))
 
 
 def merged_state(network: nn.Module) -> dict[str, Tensor]:

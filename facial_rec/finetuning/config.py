@@ -12,9 +12,11 @@ from engine.options import (
     Blend,
     Clip,
     Compile,
+    Cutout,
     Degradation,
     Device,
     Ema,
+    EpochBatches,
     Epochs,
     Jitter,
     MaxSize,
@@ -30,7 +32,7 @@ from engine.options import (
     Warmup,
     WeightDecay,
 )
-from facial_rec.objectives import MarginKind
+from facial_rec.margins import MarginKind
 from facial_rec.tuning import Tune
 
 
@@ -52,6 +54,7 @@ class FinetuneConfig:
     device: Device = "auto"
     precision: Precision = "auto"
     epochs: Epochs = 10
+    epoch_batches: EpochBatches = 0
     batch: BatchSize = 32
     accumulate: Accumulate = 1
     rate: Rate = 2e-4
@@ -59,10 +62,14 @@ class FinetuneConfig:
     weight_decay: WeightDecay = 0.05
     clip: Clip = 1.0
     ema: Ema = 0.999
+    adapter: Annotated[Path | None, typer.Option(help="Adapter to start from, made for --edgeface.")] = None
     tune: Annotated[Tune, typer.Option(help="Which weights of EdgeFace learn.")] = "all"
     rank: Annotated[
         int, typer.Option(min=1, help="Rank of --tune lowrank, which also writes an adapter file (below 400 kB to 9).")
     ] = 9
+    drop_path: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Stochastic depth: chance that EdgeFace's last block is skipped.")
+    ] = 0.0
     joint: Annotated[bool, typer.Option(help="Train the super-resolver as well, against the same targets.")] = False
     joint_pixel: Annotated[float, typer.Option(min=0, help="Weight of the L1 pixel loss with --joint.")] = 0.5
     hr_share: Annotated[float, typer.Option(min=0, max=1, help="Share of each batch at full size.")] = 0.25
@@ -75,8 +82,19 @@ class FinetuneConfig:
     degradation: Degradation = "clean"
     jitter: Jitter = 0.5
     blend: Blend = 0.3
+    cutout: Cutout = 0.0
     distill: Annotated[float, typer.Option(min=0, help="Weight of 1 - cosine to the original's HR embedding.")] = 1.0
     relational: Annotated[float, typer.Option(min=0, help="Weight of matching similarities within a batch.")] = 10.0
+    teacher: Annotated[
+        str | None, typer.Option(help="A larger EdgeFace, such as edgeface_xs.pt, for --teacher-weight.")
+    ] = None
+    teacher_weight: Annotated[
+        float, typer.Option(min=0, help="Weight of matching the teacher's similarities within a batch.")
+    ] = 10.0
+    feature: Annotated[float, typer.Option(min=0, help="Weight of matching the original's stages.")] = 0.0
+    anchor: Annotated[
+        float, typer.Option(min=0, help="Weight of the mean squared distance to the original weights.")
+    ] = 0.0
     contrastive: Annotated[float, typer.Option(min=0, help="Weight of InfoNCE against other people.")] = 0.0
     margin: Annotated[float, typer.Option(min=0, help="Weight of the margin loss over training people.")] = 0.01
     margin_kind: Annotated[MarginKind, typer.Option(help="Which margin loss.")] = "cosface"
@@ -92,4 +110,10 @@ class FinetuneConfig:
     min_rank_share: Annotated[
         float, typer.Option(min=0, max=1, help="Gate: least effective rank, as a share of the original's.")
     ] = 0.5
+    min_uniformity_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Gate: least uniformity of embeddings, as a share of the original's.")
+    ] = 0.5
+    max_overlap: Annotated[
+        float, typer.Option(min=0, max=1, help="Gate: largest rise of the equal error rate at full size.")
+    ] = 0.05
     overwrite: Overwrite = False

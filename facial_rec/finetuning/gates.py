@@ -17,13 +17,18 @@ class Gates:
     """Mean similarity of impostors, at any size."""
     min_rank_share: float
     """Effective rank, as a share of the original's."""
+    min_uniformity_share: float
+    """Uniformity, as a share of the original's."""
+    max_overlap: float
+    """Rise of the equal error rate at full size: how far genuine and impostor scores overlap."""
 
     def violated(self, before: Figures, measured: Figures) -> str | None:
         """Return which limit is broken, with figure and flag, or None.
 
         Args:
             before: Figures of the original, as `measured`.
-            measured: "hr", "bicubic" and, with a super-resolver, "dsr": figures by size; "effective_rank".
+            measured: "hr", "bicubic" and, with a super-resolver, "dsr": figures by size; "effective_rank",
+                "uniformity".
         """
         return next(self._violations(before, measured), None)
 
@@ -38,6 +43,12 @@ class Gates:
         share = measured["effective_rank"] / before["effective_rank"]
         if share < self.min_rank_share:
             yield f"effective rank share is {share:.3f}, limit {self.min_rank_share} (--min-rank-share)"
+        share = measured["uniformity"] / before["uniformity"]
+        if share < self.min_uniformity_share:
+            yield f"uniformity share is {share:.3f}, limit {self.min_uniformity_share} (--min-uniformity-share)"
+        rise = measured["hr"]["eer"] - before["hr"]["eer"]
+        if rise > self.max_overlap:
+            yield f"equal error rate at full size rose by {rise:.3f}, limit {self.max_overlap} (--max-overlap)"
 
 
 def shown(measured: Figures) -> Figures:

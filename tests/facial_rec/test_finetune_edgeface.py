@@ -101,6 +101,31 @@ def test_a_collapse_stops_the_run_with_exit_code_3_and_says_why(
     assert word in capsys.readouterr().err
 
 
+def test_every_term_is_logged_by_its_name(given: list[str], tmp_path: Path, edgeface_file: Path) -> None:
+    terms = ["--teacher", str(edgeface_file), "--feature", "0.1", "--anchor", "1", "--margin-kind", "adaface"]
+    more = ["--cutout", "0.5", "--drop-path", "0.1", "--epoch-batches", "2", "--epochs", "1", "--contrastive", "0.1"]
+    assert call(given, *terms, *more) == 0
+    events = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    wanted = {"distill", "relational", "teacher", "feature", "contrastive", "margin", "anchor", "loss"}
+    assert wanted <= events[1].keys() and events[1]["step"] == 2
+
+
+def test_a_resolution_branch_is_written_and_taken_like_an_adapter(
+    given: list[str], tmp_path: Path, edgeface_file: Path
+) -> None:
+    assert call(given, "--dsr", "none", "--tune", "branch", "--epochs", "1") == 0
+    branched = EdgeFaceEmbedding(edgeface_file, adapter=tmp_path / "run" / "edgeface_xxs.branch.safetensors")
+    assert branched(torch.rand(1, 3, 112, 112)).shape == (1, 512)
+
+
+def test_an_adapter_is_trained_further(given: list[str], tmp_path: Path) -> None:
+    small = [*given, "--dsr", "none", "--tune", "lowrank", "--rank", "2", "--epochs", "1"]
+    assert call(small) == 0
+    adapter = tmp_path / "run" / "edgeface_xxs.lowres.safetensors"
+    assert call([*small, "--out", str(tmp_path / "further"), "--adapter", str(adapter)]) == 0
+    assert (tmp_path / "further" / "edgeface_xxs.lowres.safetensors").is_file()
+
+
 def test_joint_without_a_super_resolver_is_refused(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert call(given, "--dsr", "none", "--joint") == 2
     assert "--joint" in capsys.readouterr().err

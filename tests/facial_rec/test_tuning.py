@@ -2,7 +2,7 @@ import timm
 import torch
 from torch import nn
 
-from facial_rec.tuning import merged_state, prepare_tuning
+from facial_rec.tuning import drop_paths, merged_state, prepare_tuning
 
 
 def network() -> nn.Module:
@@ -42,3 +42,12 @@ def test_low_rank_products_start_at_zero_and_merge_into_plain_weights() -> None:
     assert sum(p.numel() for p in adapted.parameters() if p.requires_grad) < 0.2 * sum(
         p.numel() for p in plain.parameters()
     )
+
+
+def test_depth_is_stochastic_in_training_alone() -> None:
+    plain, dropped, faces = network(), network(), torch.randn(2, 3, 112, 112)
+    drop_paths(dropped, 0.5)
+    torch.testing.assert_close(dropped(faces), plain(faces))
+    dropped.train()
+    assert not torch.allclose(dropped(faces), dropped(faces))
+    assert dropped.state_dict().keys() == plain.state_dict().keys()

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from facial_rec.branch import BranchedEdgeFace, is_branch, write_branch
+from facial_rec.edgeface import build
+from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.refusals import AdapterError
+
+
+@pytest.fixture
+def branch_file(edgeface_file: Path, tmp_path: Path) -> Path:
+    torch.manual_seed(1)
+    base = EdgeFaceEmbedding(edgeface_file)
+    network = BranchedEdgeFace(base.trainable_copy())
+    with torch.no_grad():
+        network.norm_pre.apply(lambda module: None)
+        network.upper[0].blocks[0].norm.bias.add_(0.1)
+    path = tmp_path / "x.branch.safetensors"
+    write_branch(path, base.network.state_dict(), network, {"min_size_px": 6})
+    return path
+
+
+def test_a_branch_sees_any_small_size_and_does_a_fraction_of_the_work() -> None:
+    torch.manual_seed(0)
+    network = BranchedEdgeFace(build("edgeface_xxs").eval())
+    for size in (6, 14, 28, 112):
+        assert network(torch.rand(2, 3, size, size)).shape == (2, 512)
+
+
+def test_a_file_holds_only_what_the_base_lacks_and_loads_beside_it(branch_file: Path, edgeface_file: Path) -> None:
+    assert is_branch(branch_file) and branch_file.stat().st_size < 400_000
+    branched, faces = EdgeFaceEmbedding(edgeface_file, adapter=branch_file), torch.rand(2, 3, 112, 112)
+    assert "resolution branch" in branched.kind
+    assert not torch.allclose(branched(faces), EdgeFaceEmbedding(edgeface_file)(faces))
+
+
+def test_another_base_is_refused(branch_file: Path, tmp_path: Path) -> None:
+    torch.manual_seed(9)
+    torch.save(build("edgeface_xxs").state_dict(), tmp_path / "other.pt")
+    with pytest.raises(AdapterError, match="made for another EdgeFace"):
+        EdgeFaceEmbedding(tmp_path / "other.pt", adapter=branch_file)
+
+
+def test_what_is_no_branch_is_not_taken_for_one(edgeface_file: Path, tmp_path: Path) -> None:
+    assert not is_branch(edgeface_file) and not is_branch(tmp_path / "missing")
