@@ -14,6 +14,7 @@ COMMANDS = {
     "scratch.toml": ("facial_rec.train_edgeface", "ScratchConfig"),
     "dsr.toml": ("dsr.train_dsr", "TrainConfig"),
     "dsr-first-part.toml": ("dsr.train_dsr", "TrainConfig"),
+    "dsr-second-part.toml": ("dsr.train_dsr", "TrainConfig"),
     "finetune.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
     "adapter.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
     "evaluate.toml": ("pipeline.evaluate_dataset", "EvaluateConfig"),
@@ -27,6 +28,8 @@ def test_a_recipe_fits_its_command(path: Path) -> None:
     module, name = COMMANDS[path.name]
     config = getattr(importlib.import_module(module), name)
     types = {field.name: field.type for field in dataclasses.fields(config)}
-    for key, value in tomllib.loads(path.read_text(encoding="utf-8")).items():
+    recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    variants = [recipe["shared"] | own for own in recipe["variants"].values()] if "variants" in recipe else [recipe]
+    for key, value in (item for variant in variants for item in variant.items()):
         assert key in types, f"{path.name}: {name} has no option {key}"
         TypeAdapter(types[key]).validate_python(value)
