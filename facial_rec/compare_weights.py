@@ -1,8 +1,9 @@
 """`python -m facial_rec compare`: two weights files on one folder of faces."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -14,9 +15,10 @@ from engine.runtime import pick_device
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.face_folder import embed_folder
 from facial_rec.refusals import FacesError
-from pipeline.scores.verification import auc
+from pipeline.scores.verification import auc, eer, sort_both, tar_at_far
 
 _MOST_FACES = 5000
+_FAR = 0.01
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class CompareConfig:
     limit: Annotated[int, typer.Option(min=2, max=_MOST_FACES, help="Faces used, evenly spread.")] = 1000
     batch: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 64
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    json: Annotated[bool, typer.Option(help="Print JSON.")] = False
 
 
 def compare_weights(config: CompareConfig) -> None:
@@ -38,32 +41,69 @@ def compare_weights(config: CompareConfig) -> None:
         raise FacesError(f"{config.faces}: 1 image; a comparison needs two or more")
     images = [images[row] for row in np.linspace(0, len(images) - 1, min(config.limit, len(images))).astype(int)]
     device = pick_device(config.device)
-    embeddings = []
+    files, embeddings = [], []
     for name in (config.first, config.second):
         edgeface = EdgeFaceEmbedding(name, device)
         embeddings.append(embed_folder(edgeface, config.faces, images, config.batch, flip=False))
-        print(f"{name}: {edgeface.arch}, {edgeface.kind}, sha256 {edgeface.sha256[:12]}")
+        files.append({"file": name, "architecture": edgeface.arch, "kind": edgeface.kind, "sha256": edgeface.sha256})
     cosines = (embeddings[0] * embeddings[1]).sum(1)
-    print(f"{len(images)} faces: cosine mean {cosines.mean():.6f}, least {cosines.min():.6f}")
-    print(f"largest difference {np.abs(embeddings[0] - embeddings[1]).max():.2e}")
-    _print_verification(config, images, embeddings)
-
-
-def _print_verification(config: CompareConfig, images: list[str], embeddings: list[NDArray[np.float32]]) -> None:
-    try:
-        people = [face.person for face in identify(config.faces, images, None)[0]]
-    except LayoutError:
-        print("verification: not known whose faces these are (no people's folders)")
+    comparison = {
+        "faces": len(images),
+        "cosine_mean": float(cosines.mean()),
+        "cosine_least": float(cosines.min()),
+        "least_like_face": images[int(cosines.argmin())],
+        "largest_difference": float(np.abs(embeddings[0] - embeddings[1]).max()),
+    }
+    verification, reason = _verification(config.faces, images, embeddings)
+    if config.json:
+        files = [file | figures for file, figures in zip(files, verification or [{}, {}], strict=True)]
+        print(json.dumps({"files": files} | comparison, indent=2))
         return
+    for file in files:
+        print(f"{file['file']}: {file['architecture']}, {file['kind']}, sha256 {file['sha256'][:12]}")
+    print(
+        f"{len(images)} faces: cosine mean {comparison['cosine_mean']:.6f}, least {comparison['cosine_least']:.6f} "
+        f"({comparison['least_like_face']}), largest difference {comparison['largest_difference']:.2e}"
+    )
+    print(reason or _table([config.first, config.second], verification))
+
+
+def _verification(
+    faces: Path, images: list[str], embeddings: list[NDArray[np.float32]]
+) -> tuple[list[dict[str, Any]], str]:
+    """Return figures of 1:1 verification for each file, or none and the reason."""
+    try:
+        people = [face.person for face in identify(faces, images, None)[0]]
+    except LayoutError:
+        return [], "verification: not known whose faces these are (no people's folders)"
     same, first, second = pairs_of(people)
     if same.all() or not same.any():
-        print("verification: needs two people, one of them with two images")
-        return
-    for name, each in zip((config.first, config.second), embeddings, strict=True):
-        scores = (each[first] * each[second]).sum(1)
-        print(
-            f"{name}: AUC {auc(scores[same], scores[~same]):.5f} ({same.sum()} genuine, {(~same).sum()} impostor pairs)"
+        return [], "verification: needs two people, one of them with two images"
+    return [_figures((each[first] * each[second]).sum(1), same) for each in embeddings], ""
+
+
+def _figures(scores: NDArray[np.float32], same: NDArray[np.bool_]) -> dict[str, Any]:
+    genuine, impostor = sort_both(scores[same], scores[~same])
+    point = tar_at_far(genuine, impostor, _FAR)
+    return {
+        "genuine_pairs": len(genuine),
+        "impostor_pairs": len(impostor),
+        "auc": auc(genuine, impostor),
+        "eer": eer(genuine, impostor).value,
+        "tar_at_far_0.01": point.tar if point.measurable else None,
+    }
+
+
+def _table(names: list[str], verification: list[dict[str, Any]]) -> str:
+    pairs = verification[0]
+    lines = [f"verification, {pairs['genuine_pairs']:,} genuine and {pairs['impostor_pairs']:,} impostor pairs:"]
+    for name, figures in zip(names, verification, strict=True):
+        tar = figures["tar_at_far_0.01"]
+        shown = "not measurable" if tar is None else f"{100 * tar:.2f} %"
+        lines.append(
+            f"  {name}: AUC {figures['auc']:.5f}, EER {100 * figures['eer']:.2f} %, TAR at FAR {100 * _FAR:g} % {shown}"
         )
+    return "\n".join(lines)
 
 
 def pairs_of(people: list[str]) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:

@@ -1,13 +1,15 @@
 """`python -m facial_rec convert`: write weights in another container or precision."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import typer
 
 from engine.cli import command
+from engine.files import atomic_path
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.refusals import MismatchError, ValuesError
 from facial_rec.saving import format_for, save_weights
@@ -32,6 +34,7 @@ class ConvertConfig:
     ] = "float32"
     arch: Annotated[str | None, typer.Option(help="Refuse the file unless it is this variant.")] = None
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False
+    json: Annotated[bool, typer.Option(help="Print JSON.")] = False
 
 
 def convert_weights(config: ConvertConfig) -> None:
@@ -45,12 +48,30 @@ def convert_weights(config: ConvertConfig) -> None:
         raise MismatchError(f"{config.out}: exists already; give another name, or --overwrite (never onto the source)")
     weights = read_weights(source, config.arch)
     form = format_for(config.out) if config.format == "auto" else config.format
-    save_weights(config.out, weights, form, config.dtype)
-    cosine, difference = parity(source, config.out)
-    print(f"{config.out}: {weights.arch}, {form}, {config.dtype}, {config.out.stat().st_size:,} bytes")
+    with atomic_path(config.out) as temporary:
+        save_weights(temporary, weights, form, config.dtype)
+        cosine, difference = parity(source, temporary)
+        if cosine < _LEAST_COSINE[config.dtype]:
+            raise ValuesError(f"{config.out}: not written, {_reason(cosine, config.dtype)}")
+    size = config.out.stat().st_size
+    if config.json:
+        facts: dict[str, Any] = {
+            "file": config.out.as_posix(),
+            "architecture": weights.arch,
+            "format": form,
+            "dtype": config.dtype,
+        }
+        facts |= {"bytes": size, "source": source.as_posix(), "cosine": cosine, "largest_difference": difference}
+        print(json.dumps(facts, indent=2))
+        return
+    print(f"{config.out}: {weights.arch}, {form}, {config.dtype}, {size:,} bytes")
     print(f"parity with {source}: cosine {cosine:.7f}, largest difference {difference:.1e}")
-    if cosine < _LEAST_COSINE[config.dtype]:
-        raise ValuesError(f"{config.out}: cosine {cosine:.5f} to its source; store it as float32 (--dtype float32)")
+
+
+def _reason(cosine: float, dtype: str) -> str:
+    if dtype == "float32":
+        return f"its cosine to the source is {cosine:.5f}: the source computes something else than its tensors say"
+    return f"its cosine to the source is {cosine:.5f}; store it as float32 (--dtype float32)"
 
 
 @torch.no_grad()

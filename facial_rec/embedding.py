@@ -1,6 +1,7 @@
 """EdgeFaceEmbedding: the one way in which every command turns faces into embeddings."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -184,7 +185,7 @@ class EdgeFaceEmbedding(nn.Module):
         announce(f"Used as a black box, without feature maps: {reason}")
 
     def _adapt(self, weights: Weights | None, adapter: str | Path) -> None:
-        if weights is None or self.network is None:
+        if weights is None:
             raise MismatchError(
                 f"{self.source}: a black box takes no adapter; give the weights that {adapter} was made for"
             )
@@ -194,8 +195,7 @@ class EdgeFaceEmbedding(nn.Module):
             announce(f"Branched by {adapter}")
             return
         read = read_adapter(adapter)
-        self.network.load_state_dict(apply_adapter(weights.state_dict, read), strict=True, assign=True)
-        self.network.requires_grad_(False)
+        self.network = load_network(replace(weights, state_dict=apply_adapter(weights.state_dict, read)))
         self.adapter_sha256 = read.sha256
         announce(f"Adapted by {adapter}")
 

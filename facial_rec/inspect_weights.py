@@ -12,6 +12,7 @@ from engine.files import sha256_of
 from facial_rec.containers import Container, identify
 from facial_rec.contents import contents_sha256
 from facial_rec.edgeface import architecture_named
+from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.programs import open_program
 from facial_rec.refusals import MismatchError, NotWeightsError, OtherNetworkError
 from facial_rec.weights import Weights, find_weights, read_weights
@@ -48,12 +49,16 @@ def describe(path: Path, arch: str | None = None) -> dict[str, Any]:
         WeightsError: The file is refused; a program of an unknown network is described as a black box.
     """
     try:
-        return _facts(read_weights(path, arch))
+        weights = read_weights(path, arch)
     except (MismatchError, NotWeightsError, OtherNetworkError) as error:
         container = identify(path)
         if arch is not None or container not in (Container.TORCHSCRIPT, Container.EXPORTED):
             raise
         return _black_box_facts(path, container, str(error))
+    facts = _facts(weights)
+    if weights.container in (Container.TORCHSCRIPT, Container.EXPORTED):
+        facts["kind"] += f"; {EdgeFaceEmbedding(path).kind}"
+    return facts
 
 
 def _facts(weights: Weights) -> dict[str, Any]:

@@ -76,6 +76,18 @@ def test_convert_writes_prints_parity_and_never_overwrites(xxs_file, tmp_path, c
     assert run(convert_weights.main, xxs_file, xxs_file, "--overwrite") == 2
 
 
+def test_convert_prints_json(xxs_file, tmp_path, capsys):
+    assert run(convert_weights.main, xxs_file, tmp_path / "a.ts", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["format"] == "torchscript" and facts["cosine"] > 0.99999 and facts["bytes"] > 1e6
+
+
+def test_convert_writes_nothing_where_the_result_is_another_network(xxs_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(convert_weights, "parity", lambda *_: (0.9, 0.1))
+    assert run(convert_weights.main, xxs_file, tmp_path / "a.pt") == 2
+    assert "not written" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
 def test_list_shows_every_variant_what_was_found_and_the_licence(xxs_file, capsys, monkeypatch):
     monkeypatch.setenv("EDGEFACE_WEIGHTS", str(xxs_file.parent))
     assert run(list_weights.main) == 0
@@ -99,7 +111,17 @@ def test_embed_writes_names_and_unit_embeddings(xxs_file, faces, tmp_path):
 def test_compare_finds_a_copy_equal(xxs_file, converted, faces, capsys):
     assert run(compare_weights.main, xxs_file, converted["safetensors"], faces, "--device", "cpu") == 0
     out = capsys.readouterr().out
-    assert "cosine mean 1.000000" in out and "2 genuine, 4 impostor pairs" in out
+    assert "cosine mean 1.000000" in out and "2 genuine and 4 impostor pairs" in out
+    assert run(compare_weights.main, xxs_file, converted["safetensors"], faces, "--json") == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert compared["cosine_least"] > 0.99999 and compared["faces"] == 4
+    first, second = compared["files"]
+    assert first["auc"] == second["auc"] and first["genuine_pairs"] == 2 and first["tar_at_far_0.01"] is None
+
+
+def test_compare_without_peoples_folders_says_why_nothing_is_verified(xxs_file, faces, capsys):
+    assert run(compare_weights.main, xxs_file, xxs_file, faces / "ann") == 0
+    assert "not known whose faces" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuned import save_finetuned
 from facial_rec.programs import AnyBatch, load_script
 from facial_rec.refusals import FacesError, MismatchError, WeightsError, WeightsNotFoundError
+from facial_rec.weights import read_weights
 
 
 class Foreign(nn.Module):
@@ -80,6 +81,26 @@ def test_a_torchscript_file_is_rebuilt_and_shows_its_stages(converted, xxs_file,
     faces = torch.rand(2, 3, 112, 112)
     assert edgeface.kind == "TorchScript, rebuilt" and len(edgeface.feature_maps(faces)) == 4
     assert torch.allclose(edgeface(faces), EdgeFaceEmbedding(xxs_file)(faces), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "make", [lambda network: torch.jit.trace(network, torch.zeros(1, 3, 112, 112)), torch.jit.script]
+)
+def test_a_quantised_torchscript_file_is_rebuilt_from_its_dequantised_tensors(make, networks, tmp_path):
+    network = networks("edgeface_xxs")
+    quantised = torch.ao.quantization.quantize_dynamic(copy.deepcopy(network), {nn.Linear}, dtype=torch.qint8)
+    torch.jit.save(make(quantised), tmp_path / "quantised.ts")
+    weights = read_weights(tmp_path / "quantised.ts")
+    assert weights.dtype == "qint8" and weights.kind == "dynamically quantised"
+    for name, tensor in network.state_dict().items():
+        step = float(tensor.abs().max() / 127) if tensor.dim() == 2 else 0.0
+        assert float((weights.state_dict[name] - tensor).abs().max()) <= step
+    edgeface, faces = EdgeFaceEmbedding(tmp_path / "quantised.ts"), torch.rand(4, 3, 112, 112)
+    with torch.no_grad():
+        expected = nn.functional.normalize(quantised((faces - 0.5) / 0.5))
+    assert edgeface.kind == "TorchScript, rebuilt" and len(edgeface.feature_maps(faces)) == 4
+    assert float((edgeface(faces) * expected).sum(1).min()) > 0.98
 
 
 def test_an_exported_program_is_rebuilt_too(converted):
