@@ -105,8 +105,8 @@ def _checked(path: Path, container: Container, stored: Any, metadata: dict[str, 
     check_asked(path, architecture, arch)
     tensors = _with_counters(found.tensors)
     check_complete(path, tensors, architecture)
-    mapped = container in (Container.CHECKPOINT, Container.SAFETENSORS)
-    state = {name: _to_float(tensor, mapped) for name, tensor in tensors.items()}
+    dtype = "qint8" if found.quantised else _dtype_of(found.tensors)
+    state = {name: _to_float(tensor, container) for name, tensor in tensors.items()}
     check_values(path, state)
     check_contents(path, state, metadata)
     sha256 = sha256_of(path)
@@ -118,7 +118,7 @@ def _checked(path: Path, container: Container, stored: Any, metadata: dict[str, 
         kind="fine-tuned" if finetuned else "dynamically quantised" if found.quantised else "float",
         sha256=sha256,
         source=path,
-        dtype="qint8" if found.quantised else _dtype_of(found.tensors),
+        dtype=dtype,
         metadata=metadata | _found_at(found),
         ignored=found.ignored,
         official=OFFICIAL_SHA256.get(sha256),
@@ -130,7 +130,7 @@ def _read_checkpoint(path: Path, container: Container) -> tuple[Any, dict[str, A
     refuse_code(path, check_legacy_pickle(path) if legacy else check_zip_pickle(path))
     try:
         with no_deprecation_notices():
-            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=not legacy)
+            stored = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError) as error:
         raise _unreadable(path, error) from None
     except Exception as error:
@@ -177,10 +177,15 @@ def _with_counters(tensors: dict[str, Any]) -> dict[str, Any]:
     return tensors | {name: torch.tensor(0) for name in sorted(counters) if name not in tensors}
 
 
-def _to_float(tensor: Tensor, mapped: bool) -> Tensor:
-    # A mapped file is copied: it may be replaced on disk while the tensors are in use.
+def _to_float(tensor: Tensor, container: Container) -> Tensor:
+    """Return a tensor in float32 that shares memory with nothing but, at most, the tensor itself."""
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-    return tensor.detach().to(dtype, copy=mapped).contiguous()
+    # safetensors maps the file, which may be replaced on disk; a part of a larger tensor would keep all of it.
+    shared = container is Container.SAFETENSORS or tensor.untyped_storage().nbytes() != tensor.nbytes
+    converted = tensor.detach().to(dtype, copy=shared).contiguous()
+    if container in (Container.CHECKPOINT, Container.LEGACY):
+        tensor.data = converted  # lets go of what was stored, so that both are never held for the whole file
+    return converted
 
 
 def _dtype_of(tensors: Mapping[str, Tensor]) -> str:

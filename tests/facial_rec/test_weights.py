@@ -205,8 +205,16 @@ def test_contents_have_one_checksum_in_every_container(converted):
     assert len(checksums) == 1
 
 
-def test_a_mapped_file_may_be_replaced_after_reading(xxs, tmp_path):
-    torch.save(xxs, tmp_path / "a.pt")
+def test_tensors_that_share_memory_in_the_file_do_not_share_it_afterwards(xxs, tmp_path):
+    flat = torch.cat([xxs["head.fc.bias"], xxs["head.fc.bias"]])
+    torch.save(xxs | {"head.fc.bias": flat[:512], "arcface.weight": flat[512:]}, tmp_path / "a.pt")
+    state = read_weights(tmp_path / "a.pt").state_dict
+    assert same(state, xxs) and all(each.untyped_storage().nbytes() == each.nbytes for each in state.values())
+
+
+@pytest.mark.parametrize("write", [torch.save, save_file])
+def test_a_file_may_be_replaced_after_reading(write, xxs, tmp_path):
+    write(xxs, tmp_path / "a.pt")
     weights = read_weights(tmp_path / "a.pt")
     (tmp_path / "a.pt").write_bytes(b"\0" * 100)
     assert same(weights.state_dict, xxs)
