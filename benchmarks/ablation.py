@@ -85,7 +85,7 @@ def _batches_in(config: AblationConfig, kind: str, options: dict[str, Any], fold
         return int(json.loads(kept.read_text(encoding="utf-8")))
     spent = []
     for count in (2, 2 + TIMED_BATCHES):
-        short = {"epoch_batches": count, "validation_faces": 16, "overwrite": True, "max_hr_drop": 100.0}
+        short = {"epoch_batches": count, "validation_faces": 60, "overwrite": True, "max_hr_drop": 100.0}
         short |= {"max_impostor_mean": 1.0, "min_rank_share": 0.0, "max_overlap": 1.0, "min_uniformity_share": 0.0}
         if kind == "dsr":
             short = {name: short[name] for name in ("epoch_batches", "validation_faces", "overwrite")}
