@@ -46,7 +46,8 @@ class VerificationSet:
         if len(set(self.person)) < 2 or len(set(self.person)) == len(self.person):
             raise ValidationError(
                 f"{store.path}: verification needs two people and somebody with two photographs, found "
-                f"{len(set(self.person))} people with {len(self.person)} photographs; raise --validation-faces, or prepare a larger set"
+                f"{len(set(self.person))} people with {len(self.person)} photographs; "
+                "raise --validation-faces, or prepare a larger set"
             )
         self._store, self._rows = store, rows
         self.recogniser = gallery
