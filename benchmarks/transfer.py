@@ -1,6 +1,6 @@
 """Does a super-resolver serve recognisers that took no part in its training?
 
-python -m benchmarks.transfer DATASET/val_processed edgeface_xxs_q.pt,edgeface_xs_q.pt first.pth,second.safetensors
+python -m benchmarks.transfer DATASET/val_processed edgeface_xxs.pt,edgeface_xs.pt first.pth,second.safetensors [real]
 
 prints, for each recogniser, TAR at FAR 0.1 % and the identity loss of bicubic enlargement and of each super-resolver,
 on all comparisons between full-size and low-resolution photographs of the split, without mirror images.
@@ -9,19 +9,20 @@ on all comparisons between full-size and low-resolution photographs of the split
 import sys
 from pathlib import Path
 
+from dataset.degrade import Degradation
 from dataset.store import FaceStore
 from dsr.weights import load_dsr
 from facial_rec.embedding import EdgeFaceEmbedding
 from pipeline.validation import Restore, VerificationSet, table_line
 
 
-def main(split: str, recognisers: str, super_resolvers: str) -> None:
+def main(split: str, recognisers: str, super_resolvers: str, degradation: Degradation = "clean") -> None:
     """Print the table."""
     store = FaceStore.open(Path(split))
     systems: dict[str, Restore] = {"bicubic": lambda canvas: canvas}
     systems |= {name: load_dsr(name) for name in super_resolvers.split(",")}
     for recogniser in recognisers.split(","):
-        validation = VerificationSet(store, EdgeFaceEmbedding(recogniser), limit=len(store))
+        validation = VerificationSet(store, EdgeFaceEmbedding(recogniser), limit=len(store), degradation=degradation)
         for name, restore in systems.items():
             measured = validation.measure(restore)
             for figure in ("tar@far=1e-3", "tar@far=1e-2", "accuracy", "identity"):
@@ -29,4 +30,4 @@ def main(split: str, recognisers: str, super_resolvers: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:])  # type: ignore[arg-type]

@@ -1,13 +1,12 @@
 """Training batches: HR faces and their low-resolution views, each a function of (seed, epoch, index)."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from dataset.augment import JITTER_DRAWS, blend, cutout, flip_some, jitter
-from dataset.degrade import low_resolution_canvas, realistic_canvas
+from dataset.degrade import Degradation, low_resolution_canvas, realistic_canvas
 from dataset.store import FaceStore
 from engine.errors import UserError
 from engine.randomness import epoch_rows, generator_for, share_of
@@ -29,7 +28,7 @@ class View:
     """Draw sizes with a density of 1 / size instead of evenly."""
     hr_share: float = 0.0
     """Share of the batch that is shown at full size."""
-    degradation: Literal["clean", "real"] = "clean"
+    degradation: Degradation = "clean"
     jitter: float = 0.0
     blend: float = 0.0
     cutout: float = 0.0

@@ -1,6 +1,7 @@
 """Low-resolution views of aligned faces, made as one tensor on the faces' device: clean, or as cameras deliver them."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from dataset.camera import blur, misalign, sensor_noise
 from dataset.draws import Draws
 from dataset.jpeg import jpeg
 from dataset.resize import FACE_PX, FILTERS, eight_bits, enlarge_mixed, shrink_mixed
+
+Degradation = Literal["clean", "real"]
 
 
 def shrink(faces: Tensor, size_px: int) -> Tensor:

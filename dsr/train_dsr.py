@@ -130,7 +130,9 @@ def train(config: TrainConfig) -> None:
         inputs["init"] = sha256_of(initial)
     with open_run(config, inputs, accelerator.is_main_process) as folder:
         seed_everything(config.seed)
-        validation = VerificationSet(held_out, recognisers[0], limit=config.validation_faces)
+        validation = VerificationSet(
+            held_out, recognisers[0], limit=config.validation_faces, degradation=config.degradation
+        )
         _Run(config, folder, accelerator, recognisers, batches, validation).train()
 
 

@@ -56,7 +56,7 @@ def finetune(config: FinetuneConfig) -> None:
     }
     with open_run(config, inputs, accelerator.is_main_process) as folder:
         seed_everything(config.seed)
-        validation = VerificationSet(held_out, original, limit=config.validation_faces)
+        validation = VerificationSet(held_out, original, limit=config.validation_faces, degradation=config.degradation)
         _Run(config, folder, accelerator, original, dsr, batches, validation).train()
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from dataset.degrade import enlarge, shrink
+from dataset.degrade import Degradation, enlarge, realistic_canvas, shrink
 from dataset.store import FaceStore
 from engine.errors import UserError
 from engine.randomness import generator_for
@@ -35,12 +35,16 @@ class VerificationSet:
         store: Faces of people who take no part in the training.
         gallery: The original recogniser.
         limit: Most faces used: whole people, drawn by a fixed seed, those with several photographs first.
+        degradation: How faces become small; "real" is the same for a face at each measurement.
 
     Raises:
         ValidationError: Fewer than two people, or nobody with two photographs.
     """
 
-    def __init__(self, store: FaceStore, gallery: nn.Module, limit: int = 1000) -> None:
+    def __init__(
+        self, store: FaceStore, gallery: nn.Module, limit: int = 1000, degradation: Degradation = "clean"
+    ) -> None:
+        self._degradation = degradation
         rows = _choose_rows(store.person, limit)
         self.person = store.person[rows]
         if len(set(self.person)) < 2 or len(set(self.person)) == len(self.person):
@@ -78,12 +82,17 @@ class VerificationSet:
         sums = {"psnr": 0.0, "ssim": 0.0} if pictures else {}
         for rows in np.array_split(np.arange(len(self._rows)), -(-len(self._rows) // BATCH)):
             faces = self._faces(rows)
-            seen = restore(enlarge(shrink(faces, size_px))).float() if size_px < faces.shape[-1] else faces
+            seen = restore(self._small(faces, rows, size_px)).float() if size_px < faces.shape[-1] else faces
             embeddings.append(recogniser(seen))
             for name, value in _likeness(seen, faces).items() if pictures else ():
                 sums[name] += value * len(rows)
         means = {name: value / len(self._rows) for name, value in sums.items()}
         return {**means, **self._verify(torch.cat(embeddings))}
+
+    def _small(self, faces: Tensor, rows: "np.ndarray[Any, Any]", size_px: int) -> Tensor:
+        if self._degradation == "clean":
+            return enlarge(shrink(faces, size_px))
+        return realistic_canvas(faces, torch.full((len(faces),), size_px), torch.from_numpy(self._rows[rows]).long())
 
     def _verify(self, probes: Tensor) -> dict[str, Any]:
         scores = (self.gallery @ probes.T).cpu().numpy()

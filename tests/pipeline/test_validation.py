@@ -45,3 +45,12 @@ def test_people_with_one_photograph_each_cannot_be_verified(tmp_path: Path, edge
     store = FaceStore.build(tmp_path, iter(faces), ["a.png", "b.png", "c.png"], ["a", "b", "c"])
     with pytest.raises(ValidationError, match="somebody with two photographs"):
         VerificationSet(store, EdgeFaceEmbedding(edgeface_file))
+
+
+def test_realistic_views_are_harder_and_the_same_each_time(dataset_root: Path, edgeface_file: Path) -> None:
+    store, recogniser = FaceStore.open(dataset_root / "val_processed"), EdgeFaceEmbedding(edgeface_file)
+    clean, *real = (
+        VerificationSet(store, recogniser, degradation=kind).measure(lambda canvas: canvas, None, (16,), True)["16"]
+        for kind in ("clean", "real", "real")
+    )
+    assert real[0] == real[1] and real[0]["psnr"] < clean["psnr"]
