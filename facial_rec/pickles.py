@@ -83,7 +83,7 @@ class DryRun(pickle._Unpickler):
 def check_zip_pickle(path: Path, archive: Path | io.BytesIO | None = None) -> set[str]:
     """Check that every storage named in a zipped pickle has the size that the pickle states.
 
-    torch maps a storage of the stated size onto the entry's bytes, so a larger one would read beyond them.
+    Where torch maps a file, a storage larger than its entry would read beyond it; where not, the line here says more.
 
     Args:
         path: The file, for messages.
