@@ -43,7 +43,8 @@ def model_card(path: Path, information: dict[str, Any], parity_table: str) -> st
         "",
         parity_table,
         "",
-        "Held-out people; the gallery is at full size, embedded by the same recogniser as the probes.",
+        f"Compared on {information.get('compared_on', 'held-out people')}; the gallery is at full size, embedded by "
+        "the same recogniser as the probes.",
         "",
     ]
     if path.suffix == ".onnx":

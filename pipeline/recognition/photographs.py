@@ -137,8 +137,13 @@ def _failures(
         try:
             handle(path)
         except UserError as error:
-            tell(f"failed: {error}")
-            yield {"photograph": str(path), "error": str(error)}
+            reason = str(error)
+        except PermissionError as error:
+            reason = f"{path}: {str(error.strerror).lower()}; allow this user to read it"
+        else:
+            continue
+        tell(f"failed: {reason}")
+        yield {"photograph": str(path), "error": reason}
 
 
 def _shrunk(pixels: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:

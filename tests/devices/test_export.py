@@ -118,3 +118,13 @@ def test_narrow_weights_make_the_file_small_and_keep_the_embedding(
     wanted, found = (OnnxRecognizer(file).embed(faces) for file in (onnx_model, path))
     assert ((wanted * found).sum(1) > 0.98).all()
     assert json.dumps(OnnxRecognizer(path).metadata)
+
+
+def test_with_nothing_prepared_synthetic_faces_are_compared_and_the_usual_threshold_is_written(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    export(ExportConfig(edgeface=str(source / "edgeface_xxs.pth"), dsr=source / "dsr.pth", sizes="16", faces=20))
+    assert "nothing prepared here" in capsys.readouterr().out
+    metadata = OnnxRecognizer(tmp_path / "runs" / "export" / "recogniser.onnx").metadata
+    assert (metadata["threshold"], metadata["compared_on"]) == (0.30, "synthetic faces")
