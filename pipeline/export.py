@@ -81,7 +81,7 @@ def export(config: ExportConfig) -> None:
         return _export(config)
     print(
         f"{_PREPARED}: nothing prepared here, so numbers and angles are compared on synthetic faces; threshold: "
-        f"{_USUAL_THRESHOLD}, as measured on LFW for EdgeFace-XXS; your own: python -m dataset prepare PHOTOS, then again"
+        f"{_USUAL_THRESHOLD}, as measured on LFW for EdgeFace-XXS; for your own: python -m dataset prepare PHOTOS"
     )
     with tempfile.TemporaryDirectory() as scratch:
         write_synthetic_splits(Path(scratch))

@@ -120,6 +120,7 @@ def test_narrow_weights_make_the_file_small_and_keep_the_embedding(
     assert json.dumps(OnnxRecognizer(path).metadata)
 
 
+@pytest.mark.slow
 def test_with_nothing_prepared_synthetic_faces_are_compared_and_the_usual_threshold_is_written(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
