@@ -260,12 +260,12 @@ def _add_intervals(cell: Measured, replicas: IdentityBootstrap) -> None:
         rates[f"{name}_interval"] = rate_interval(rates[name], cell.replicates[name], counted)
 
 
-def settings_of(plan: Plan) -> dict[str, Any]:
+def settings_of(plan: Plan, with_unseen: bool) -> dict[str, Any]:
     """Return the protocol in words and numbers, for the report."""
     return {
         "all_pairs": "every HR gallery face against every probe, the same photograph left out",
-        "gallery": "HR faces embedded by the original EdgeFace, so that an enrolled gallery stays valid; "
-        "rows of the unseen recogniser have a gallery of their own",
+        "gallery": "HR faces embedded by the original EdgeFace, so that an enrolled gallery stays valid"
+        + ("; rows of the unseen recogniser have a gallery of their own" if with_unseen else ""),
         "probes": "faces at each input size, embedded by the system under test",
         "searches": plan.searches.note if plan.searches else None,
         "pairs": plan.pairs.source if plan.pairs else None,

@@ -125,16 +125,27 @@ def load_networks(
     if unseen is not None:
         recognisers["unseen"] = EdgeFaceEmbedding(unseen, device=device)
     weights: dict[str, dict[str, Any]] = {
-        role: {"path": Path(net.source).as_posix(), "sha256": net.sha256, "arch": net.arch, "kind": net.kind}
+        role: {"path": _shown(Path(net.source)), "sha256": net.sha256, "arch": net.arch, "kind": net.kind}
         for role, net in recognisers.items()
     }
     if adapter is not None:
-        weights["adapted"]["adapter"] = {"path": adapter.as_posix(), "sha256": sha256_of(adapter)}
+        weights["adapted"]["adapter"] = {"path": _shown(adapter), "sha256": sha256_of(adapter)}
     network = load_dsr(dsr, device) if dsr is not None else None
     if network is not None and dsr is not None:
-        weights["dsr"] = {"path": dsr.as_posix(), "sha256": sha256_of(dsr), "preset": network.preset}
-    hashes = {role: hashlib.sha256(repr(sorted(entry.items())).encode()).hexdigest() for role, entry in weights.items()}
-    return Networks(recognisers, network, weights, hashes)
+        weights["dsr"] = {"path": _shown(dsr), "sha256": sha256_of(dsr), "preset": network.preset}
+    return Networks(recognisers, network, weights, {role: _hash(entry) for role, entry in weights.items()})
+
+
+def _hash(entry: dict[str, Any]) -> str:
+    """Return a hash of what decides a network's output, which the place of its files does not."""
+    said = {name: _hash(value) if isinstance(value, dict) else value for name, value in entry.items() if name != "path"}
+    return hashlib.sha256(repr(sorted(said.items())).encode()).hexdigest()
+
+
+def _shown(path: Path) -> str:
+    """Return a path as a report names it: from the working directory where it is below that."""
+    path, here = path.absolute(), Path.cwd()
+    return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
 
 
 def choose_systems(networks: Networks, given: str | None) -> list[System]:

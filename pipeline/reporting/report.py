@@ -22,7 +22,7 @@ from pipeline.evaluation.replicates import write_replicates
 from pipeline.evaluation.systems import SYSTEMS, Networks, System
 from pipeline.reporting.page import write_page
 from pipeline.reporting.plots import write_plots
-from pipeline.reporting.summary import headline, lead, main_system, summary_markdown, table_rows
+from pipeline.reporting.summary import headline, lead, main_system, summary_markdown, table_rows, target_kept
 
 SCHEMA = "dsr-edgeface/evaluation/1"
 """Grows when a field changes its meaning or goes; see docs/report-schema.md."""
@@ -58,9 +58,13 @@ def build_report(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "pipeline.evaluate_dataset", *command[1:]]),
         "options": config,
-        "machine": {"python": platform.python_version(), "torch": torch.__version__, "system": platform.platform()},
+        "machine": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "system": f"{platform.system()} {platform.machine()}",
+        },
         "data": _data(split, plan),
-        "protocol": {**settings_of(plan), "flip": config["flip"]},
+        "protocol": {**settings_of(plan, "unseen" in networks.recognisers), "flip": config["flip"]},
         "weights": networks.weights,
         "system_hashes": networks.hashes,
         "systems": [
@@ -88,6 +92,7 @@ def build_report(
         "failures": [{"image": name, "reason": reason} for name, reason in sorted(split.failures.items())],
     }
     report["main_system"] = main_system(report)
+    report["target_kept"] = target_kept(report)
     report["headline"] = headline(report)
     report["lead"] = lead(report)
     return report

@@ -101,10 +101,25 @@ def test_far_and_eer_are_chosen_on_the_split_beside_and_never_on_the_evaluated_o
     assert run(evaluate_main, arguments(chain, chain / "far", "--threshold", "far=0.05", "--threshold-per-size")) == 0
     report = json.loads((chain / "far" / "report.json").read_text())
     assert "then frozen" in report["threshold"]["origin"]
+    kept, result = report["target_kept"][0], report["results"][0]
+    before = report["threshold"]["development"][0]
+    assert before["fmr"] <= 0.05 and f"one comparison in {round(1 / before['fmr'])} of two" in kept["text"]
+    low, high = result["verification"]["at_threshold"]["fmr_interval"]
+    held = "lies in the" if low <= 0.05 <= high else "more than" if low > 0.05 else "less than"
+    assert held in kept["text"] and "the target of 5 %" in kept["text"]
     assert len({entry["threshold"] for entry in report["results"]}) > 5
     same = arguments(chain, chain / "x", "--threshold", "eer", "--development", chain / "test_processed")
     assert run(evaluate_main, same) == 2
     assert "evaluated split" in capsys.readouterr().err
+
+
+def test_a_threshold_file_still_fits_when_the_weights_have_moved(chain, tmp_path, run, arguments):
+    for name in ("original.pth", "finetuned.pth", "dsr.pth"):
+        shutil.copy(chain / name, tmp_path / name)
+    path, given = tmp_path / "threshold.json", [chain / "val_processed", "--target", "far=0.05", "--bootstrap", "0"]
+    weights = arguments(tmp_path, chain / "unused")[8:14]
+    assert run(choose_main, [*given, "--sizes", "8", "--out", path, *weights, "--cache", chain / "cache"]) == 0
+    assert run(evaluate_main, arguments(chain, tmp_path / "out", "--threshold", f"@{path}")) == 0
 
 
 def test_reports_and_foreign_embeddings_are_compared_in_pairs(chain, report_folder, run):

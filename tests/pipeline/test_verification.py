@@ -149,6 +149,29 @@ def test_the_nearest_far_overstates_and_ours_does_not():
     assert not tar_at_far(genuine, impostor, 1e-4).measurable and theirs(1e-4)[0] > 0.2
 
 
+def test_a_far_of_zero_is_the_lowest_threshold_above_every_impostor_and_no_figure_below_one_in_all():
+    """A peer's FMR0 takes the first point of a thinned curve with FMR 0: a higher threshold, and fewer people in."""
+    genuine, impostor = np.array([0.3, 0.5, 0.6, 0.7, 0.9]), np.array([0.1, 0.2, 0.4, 0.45])
+    grid = np.linspace(0, 1, 4)
+    theirs = next(float((genuine >= t).mean()) for t in grid if (impostor >= t).sum() == 0)
+    ours = tar_at_far(genuine, impostor, 0.2)
+    assert theirs == 0.4
+    assert ours.far == 0 and ours.threshold == 0.5 and not ours.measurable
+    assert error_rates(genuine, impostor, ours.threshold).fnmr == pytest.approx(0.2)
+
+
+def test_the_bracketing_threshold_is_not_where_the_errors_differ_least():
+    """A peer takes the first threshold at which FNMR reaches FMR, and reports one of the two errors there."""
+    genuine, impostor = np.array([0.35, 0.5, 0.6, 0.7]), np.array([0.1, 0.2, 0.3, 0.4, 0.55])
+    candidates = np.unique(np.concatenate([genuine, impostor]))
+    rates = [error_rates(genuine, impostor, t) for t in candidates]
+    theirs = next(r for r in rates if r.fnmr >= r.fmr).fnmr
+    gaps = [abs(r.fmr - r.fnmr) for r in rates]
+    best = rates[int(np.argmin(gaps))]
+    assert theirs == 0.25
+    assert eer(genuine, impostor).value == pytest.approx((best.fmr + best.fnmr) / 2) == pytest.approx(0.225)
+
+
 def test_scores_equal_to_the_threshold_are_accepted_in_both_classes():
     """A peer counts `score > t` for impostors and `score < t` for genuine: a tie is right in both classes."""
     rates = error_rates(np.array([0.5, 0.5, 0.9]), np.array([0.5, 0.1]), 0.5)
