@@ -34,8 +34,9 @@ from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuned import save_finetuned
 from facial_rec.targets import HrTargets
 
-FACES, BATCH, ROUNDS, STEPS = 128, 16, 5, 4
+FACES, BATCH, ROUNDS, STEPS = 64, 16, 5, 1
 CPU = torch.device("cpu")
+PRESETS_MEASURED = ("small", "base")
 
 Step = Callable[[], None]
 
@@ -64,7 +65,7 @@ def main() -> None:
         store, paths = _faces(folder)
         save_finetuned(folder / "edgeface.pth", "edgeface_xxs", build("edgeface_xxs").state_dict(), {})
         edgeface = EdgeFaceEmbedding(folder / "edgeface.pth")
-        for preset in ("small", "base"):
+        for preset in PRESETS_MEASURED:
             ours, parts = _our_step(store, edgeface, preset)
             usual = _usual_step(paths, edgeface, preset, perceptual=None)
             vgg = vgg19(weights=None).features[:18].eval().requires_grad_(False)

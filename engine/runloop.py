@@ -21,6 +21,10 @@ class TrainingStoppedError(UserError):
     """A training that cannot go on."""
 
 
+class RunLoopError(UserError):
+    """Processes that do not stand at the same batch."""
+
+
 class RunLoop:
     """Where a training stands in its folder; what is trained, and on what, stays with the command.
 
@@ -48,6 +52,7 @@ class RunLoop:
 
     Raises:
         CheckpointError: `last.pth` is damaged, of another kind, or belongs to another network.
+        RunLoopError: The processes found different checkpoints.
     """
 
     def __init__(
@@ -154,12 +159,17 @@ class RunLoop:
     def _restore(self) -> None:
         self._accelerator.wait_for_everyone()  # the first process may have cleared the folder only now
         path = self.folder / "last.pth"
-        if not path.is_file():
-            return
-        state = load_checkpoint(path, self._kind)
-        self._training.load_state_dict(state)
-        for name, training in self._beside.items():
-            training.load_state_dict(state[name])
-        self.batches_done, self._sums = state["batches_done"], dict(state["sums"])
-        self.kept = {name: state[name] for name in self.kept}
-        self._accelerator.print(f"continuing {self.folder} from batch {self.batches_done}")
+        if path.is_file():
+            state = load_checkpoint(path, self._kind)
+            self._training.load_state_dict(state)
+            for name, training in self._beside.items():
+                training.load_state_dict(state[name])
+            self.batches_done, self._sums = state["batches_done"], dict(state["sums"])
+            self.kept = {name: state[name] for name in self.kept}
+            self._accelerator.print(f"continuing {self.folder} from batch {self.batches_done}")
+        places = self._accelerator.gather(torch.tensor([self.batches_done], device=self._accelerator.device))
+        if len(set(places.tolist())) > 1:
+            raise RunLoopError(
+                f"{path}: the processes found different checkpoints (batches done: {places.tolist()}); "
+                "all machines must see the same --out"
+            )

@@ -78,6 +78,8 @@ def make_accelerator(device: torch.device, precision: str, accumulate: int = 1) 
         raise DeviceError(f"--precision fp16 needs CUDA (found {device.type}); use bf16 or fp32")
     if device.type == "cpu":
         _keep_freed_memory()
+    elif device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # accelerate takes the current device; under torchrun each process its own
     if precision == "auto":
         precision = "bf16" if has_fast_bf16(device) else "fp32"
     return Accelerator(

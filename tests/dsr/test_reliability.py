@@ -1,5 +1,6 @@
 """What a training must survive: sudden death at any moment, a full disk, the death of one of several processes."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -12,30 +13,22 @@ import pytest
 import torch
 
 from engine.checkpoint import load_checkpoint
+from tests.dsr.noted_run import noted_run, places
+from tests.engine.test_runloop import toy_run
 
 pytestmark = pytest.mark.slow
 
 INTERVAL, KILLS = 2, 20
 ROOT = Path(__file__).resolve().parents[2]
 
-# Notes each batch as it begins, so that what was lost is counted and not guessed.
-NOTING = """
-import os
-from dataset.batches import LowResolutionBatches
-original = LowResolutionBatches.at
-def noting(self, epoch, index):
-    with open(os.environ["NOTES"], "a") as file:
-        file.write(f"{epoch * len(self) + index}\\n")
-    return original(self, epoch, index)
-LowResolutionBatches.at = noting
-from dsr.train_dsr import main
-main()
-"""
+# A server that has imported everything forks each life of a run, which then starts in a moment.
+lives = multiprocessing.get_context("forkserver")
+lives.set_forkserver_preload(["tests.dsr.noted_run"])
 
 
 def arguments(dataset: Path, edgeface: Path, out: Path, *more: str) -> list[str]:
-    plain = f"--device cpu --precision fp32 --preset small --batch 4 --epochs 20 --save-every {INTERVAL} --warmup 2"
-    rest = "--feature 0 --contrastive 0.1 --validate-every 20"
+    plain = f"--device cpu --precision fp32 --preset small --batch 4 --epochs 15 --save-every {INTERVAL} --warmup 2"
+    rest = "--feature 0 --contrastive 0.1 --validate-every 15"
     return [
         *plain.split(),
         *rest.split(),
@@ -49,47 +42,44 @@ def arguments(dataset: Path, edgeface: Path, out: Path, *more: str) -> list[str]
     ]
 
 
-def start(given: list[str], notes: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NOTES": str(notes)}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [sys.executable, "-c", NOTING, *given], cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True
-    )
-
-
-def places(notes: Path) -> list[int]:
-    return [int(line) for line in notes.read_text().splitlines()] if notes.exists() else []
-
-
 def finish(given: list[str], notes: Path) -> None:
-    process = start(given, notes)
-    _, error = process.communicate(timeout=250)
-    assert process.returncode == 0, error
+    life = lives.Process(target=noted_run, args=(given, notes))
+    life.start()
+    life.join()
+    assert life.exitcode == 0
 
 
-@pytest.mark.timeout(1800)
+def kill_after(batches: int, seconds: float, given: list[str], notes: Path) -> list[int]:
+    """Kill a run some time after it began its nth batch; return the batches that it began."""
+    life = lives.Process(target=noted_run, args=(given, notes))
+    life.start()
+    while len(places(notes)) < batches:
+        assert life.is_alive()
+        time.sleep(0.01)
+    time.sleep(seconds)
+    life.kill()
+    life.join()
+    assert life.exitcode == -signal.SIGKILL
+    return places(notes)
+
+
+@pytest.mark.timeout(7200)
 def test_a_run_killed_at_twenty_random_moments_ends_as_if_nothing_had_happened(
     dataset_root: Path, edgeface_file: Path, tmp_path: Path
 ) -> None:
     whole, killed = (arguments(dataset_root, edgeface_file, tmp_path / name) for name in ("whole", "killed"))
+    begun = time.monotonic()
     finish(whole, tmp_path / "whole.txt")
+    a_batch = (time.monotonic() - begun) / len(places(tmp_path / "whole.txt"))
     chance, lost, reached = random.Random(20), [], -1
     for number in range(KILLS):
-        notes = tmp_path / f"{number}.txt"
-        process = start(killed, notes)
-        while not places(notes):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, 1.0))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        seen = places(notes)
+        seen = kill_after(chance.randint(1, 5), chance.uniform(0, a_batch), killed, tmp_path / f"{number}.txt")
         lost.append(reached + 1 - seen[0])
         reached = seen[-1]
     finish(killed, tmp_path / "last.txt")
     lost = [*lost[1:], reached + 1 - places(tmp_path / "last.txt")[0]]
     print(f"batches begun and lost at each of {KILLS} kills, saving every {INTERVAL}: {lost}")
-    assert max(lost) <= INTERVAL + 1 and reached < len(places(tmp_path / "whole.txt")) - 1
+    assert max(lost) <= INTERVAL and reached < len(places(tmp_path / "whole.txt")) - 1
     one, two = (load_checkpoint(tmp_path / name / "last.pth", "dsr-training") for name in ("whole", "killed"))
     for part in ("model", "ema"):
         assert [name for name in one[part] if not torch.equal(one[part][name], two[part][name])] == []
@@ -166,3 +156,30 @@ def test_ctrl_c_stops_all_processes_after_the_same_batch_and_saves(
     output, error = process.communicate(timeout=120)
     assert process.returncode != 0 and "stopping after this step and saving" in output, (output, error)
     assert (tmp_path / "last.pth").stat().st_mtime > asked
+
+
+SEPARATE = """
+import os, sys
+from pathlib import Path
+from engine.errors import UserError
+from tests.dsr.noted_run import noted_run, places
+from tests.engine.test_runloop import toy_run
+folder = Path(sys.argv[1]) / ("first" if os.environ["RANK"] == "0" else "second")
+folder.mkdir(exist_ok=True)
+try:
+    toy_run(folder)
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_processes_that_see_different_folders_are_refused(tmp_path: Path) -> None:
+    toy_run(tmp_path / "first")
+    script = tmp_path / "separate.py"
+    script.write_text(SEPARATE)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script), str(tmp_path)]
+    result = subprocess.run(
+        [sys.executable, *torchrun], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode != 0 and "all machines must see the same --out" in result.stderr

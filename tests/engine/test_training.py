@@ -90,3 +90,15 @@ def test_bf16_trains_on_the_cpu() -> None:
     assert outputs.dtype == torch.float32 or outputs.dtype == torch.bfloat16
     training.update(outputs.float().square().mean())
     assert training.step == 1 and training.raw.weight.dtype == torch.float32
+
+
+@pytest.mark.slow
+def test_a_compiled_training_moves_like_an_eager_one() -> None:
+    def moved(compiled: bool) -> torch.Tensor:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(3, 8), nn.GELU(), nn.Linear(8, 1))
+        training = Training(network, SETTINGS, make_accelerator(torch.device("cpu"), "fp32"), compiled)
+        advance(training, 5)
+        return network[0].weight.detach().clone()
+
+    torch.testing.assert_close(moved(True), moved(False), atol=1e-5, rtol=1e-4)
