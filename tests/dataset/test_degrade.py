@@ -5,6 +5,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from dataset.degrade import enlarge, low_resolution_canvas, realistic_canvas, shrink
+from dataset.resize import eight_bits, shrink_mixed
 
 
 @pytest.fixture
@@ -82,3 +83,27 @@ def test_realistic_views_stay_in_range_and_near_the_clean_ones(faces):
     assert real.shape == clean.shape and real.min() >= 0 and real.max() <= 1
     distance = (real - clean).abs().flatten(1).mean(1)
     assert 0.01 < distance.median() < 0.15 and distance.max() < 0.35
+
+
+@pytest.mark.parametrize(
+    ("mode", "pillows"),
+    [(0, Image.Resampling.BICUBIC), (1, Image.Resampling.BILINEAR), (2, Image.Resampling.BOX)],
+)
+def test_each_way_to_shrink_is_pillows_but_for_its_rounding(faces, mode, pillows):
+    pixels = (faces * 255).round()
+    for size in (14, 16, 28):  # whole ratios for the box too, where its edges are unambiguous
+        small = shrink_mixed(pixels / 255, torch.full((6,), size), torch.full((6,), mode))
+        for face, ours in zip(pixels, eight_bits(small), strict=True):
+            picture = Image.fromarray(face.permute(1, 2, 0).byte().numpy())
+            pillow = np.asarray(picture.resize((size, size), pillows)).astype(int)
+            mine = (ours * 255).round().permute(1, 2, 0).numpy()
+            # Pillow clamps and rounds between its two passes, we do so once.
+            assert np.abs(mine - pillow).max() <= 3 and np.abs(mine - pillow).mean() < 0.3
+
+
+def test_the_nearest_pixel_is_that_of_a_naive_loop(faces):
+    small = shrink_mixed(faces, torch.full((6,), 9), torch.full((6,), 3))
+    for row in range(9):
+        for column in range(9):
+            at = faces[:, :, int((row + 0.5) * 112 / 9), int((column + 0.5) * 112 / 9)]
+            assert torch.allclose(small[:, :, row, column], at, atol=1e-6)
