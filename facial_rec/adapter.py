@@ -21,6 +21,7 @@ from facial_rec.contents import contents_sha256
 from facial_rec.refusals import AdapterError
 
 LARGEST_ADAPTER_BYTES = 400_000
+SHIPPED = Path(__file__).parent / "adapters"
 _FORMAT = "edgeface-adapter"
 _VERSION = 1
 _METADATA = "edgeface_adapter"
@@ -109,6 +110,13 @@ def read_adapter(path: str | Path) -> Adapter:
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise AdapterError(f"{path}: holds NaN or infinite values; make it again")
     return Adapter(tensors, metadata, sha256_of(path), path)
+
+
+def shipped_adapter(state: Mapping[str, Tensor]) -> Path | None:
+    """Return the adapter that ships with the package for exactly these tensors, if there is one."""
+    contents = contents_sha256(state)
+    shipped = sorted(SHIPPED.glob("*.safetensors"))
+    return next((path for path in shipped if read_adapter(path).metadata.get("base_contents_sha256") == contents), None)
 
 
 def apply_adapter(state: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:

@@ -185,7 +185,7 @@ class EdgeFaceEmbedding(nn.Module):
         announce(f"Used as a black box, without feature maps: {reason}")
 
     def _adapt(self, weights: Weights | None, adapter: str | Path) -> None:
-        if weights is None:
+        if weights is None or self.network is None:
             raise MismatchError(
                 f"{self.source}: a black box takes no adapter; give the weights that {adapter} was made for"
             )

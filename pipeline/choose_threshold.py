@@ -49,7 +49,9 @@ class ChooseConfig:
     edgeface: Annotated[str | None, typer.Option(help="Original EdgeFace; none given: that of the last run.")] = None
     dsr: Annotated[str, typer.Option(help="Super-resolver: a file, auto, default, none.")] = "auto"
     finetuned: Annotated[str, typer.Option(help="Fine-tuned EdgeFace: a file, auto, none.")] = "auto"
-    adapter: Annotated[Path | None, typer.Option(help="Low-resolution adapter of the original EdgeFace.")] = None
+    adapter: Annotated[
+        str, typer.Option(help="Low-resolution adapter of the original EdgeFace: a file, auto (the one shipped), none.")
+    ] = "auto"
     flip: Annotated[bool, typer.Option(help="Add the embedding of the mirror image.")] = True
     bootstrap: Annotated[int, typer.Option(min=0, help="Replicates of the intervals; 0: none.")] = 500
     seed: Annotated[int, typer.Option(min=0, help="Seed of the replicates.")] = 0

@@ -56,7 +56,9 @@ class EvaluateConfig:
     finetuned: Annotated[
         str, typer.Option(help="Fine-tuned EdgeFace: a file, auto (runs/edgeface/edgeface_finetuned.pth), none.")
     ] = "auto"
-    adapter: Annotated[Path | None, typer.Option(help="Low-resolution adapter of the original EdgeFace.")] = None
+    adapter: Annotated[
+        str, typer.Option(help="Low-resolution adapter of the original EdgeFace: a file, auto (the one shipped), none.")
+    ] = "auto"
     unseen: Annotated[
         str | None, typer.Option(help="EdgeFace that took no part in training: bicubic and DSR in front of it as well.")
     ] = None

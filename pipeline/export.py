@@ -57,7 +57,10 @@ class ExportConfig:
     dsr: Annotated[Path | None, typer.Option(help="Super-resolver; without it, the trained default.")] = None
     no_dsr: Annotated[bool, typer.Option("--no-dsr", help="Leave the super-resolver out.")] = False
     finetuned: Annotated[Path | None, typer.Option(help="Fine-tuned EdgeFace for faces up to 32 px.")] = None
-    adapter: Annotated[Path | None, typer.Option(help="Adapter of EdgeFace for faces up to 32 px.")] = None
+    adapter: Annotated[
+        str,
+        typer.Option(help="Adapter of EdgeFace for faces up to 32 px: a file, auto (the one shipped), none."),
+    ] = "auto"
     format: Annotated[Literal["onnx", "pt2", "torchscript", "safetensors"], typer.Option(help="File format.")] = "onnx"
     precision: Annotated[
         Literal["fp32", "fp16", "int8"], typer.Option(help="fp16, int8: smaller files, with --format onnx.")

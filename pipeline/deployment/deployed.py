@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dataset.resolution import at_own_resolution
+from dataset.resolution import LARGEST_VLR_PX, at_own_resolution
 from dsr.network import DSR
 from dsr.weights import load_dsr
 from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.embedding import EdgeFaceEmbedding
 from pipeline.deployment.chain import Embed
-from pipeline.recognizer import LARGEST_VLR_PX, Recognizer
+from pipeline.evaluation.choices import choose_adapter
+from pipeline.recognizer import Recognizer
 
 Floats = NDArray[np.float32]
 
@@ -65,7 +66,7 @@ class DeployedNetworks:
 
 
 def load_deployed(
-    edgeface: str, dsr: Path | None, use_dsr: bool, finetuned: Path | None, adapter: Path | None
+    edgeface: str, dsr: Path | None, use_dsr: bool, finetuned: Path | None, adapter: str
 ) -> DeployedNetworks:
     """Load networks on the CPU.
 
@@ -74,20 +75,21 @@ def load_deployed(
         dsr: Super-resolver; None is the trained default.
         use_dsr: False leaves it out.
         finetuned: EdgeFace for faces up to 32 px; None is the original.
-        adapter: Its adapter, or None.
+        adapter: Adapter of the original for faces up to 32 px, where none is fine-tuned; see `choose_adapter`.
 
     Raises:
         DeployedError: An EdgeFace of unknown architecture.
     """
     original = EdgeFaceEmbedding(edgeface)
+    adapted = choose_adapter(adapter, original) if finetuned is None else None
     small = original
-    if finetuned is not None or adapter is not None:
-        small = EdgeFaceEmbedding(finetuned or edgeface, adapter=adapter)
+    if finetuned is not None or adapted is not None:
+        small = EdgeFaceEmbedding(finetuned or edgeface, adapter=adapted)
     if original.network is None or small.network is None:
         raise DeployedError(f"{edgeface}: a black box ({original.kind}) cannot be deployed; give a state_dict file")
     hashes = {"edgeface": original.sha256, "edgeface_small": small.sha256}
-    if adapter is not None:
-        hashes["adapter"] = sha256_of(adapter)
+    if adapted is not None:
+        hashes["adapter"] = sha256_of(adapted)
     network = load_dsr(dsr) if use_dsr else None
     if network is not None:
         weights = (value.numpy().tobytes() for value in network.state_dict().values())

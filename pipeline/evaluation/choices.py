@@ -5,6 +5,8 @@ from pathlib import Path
 
 from dsr.weights import PRETRAINED
 from engine.errors import UserError
+from facial_rec.adapter import shipped_adapter
+from facial_rec.embedding import EdgeFaceEmbedding
 
 DSR_RUN, FINETUNED_RUN = Path("runs/dsr"), Path("runs/edgeface")
 OFFICIAL = "edgeface_xxs.pt"
@@ -48,6 +50,23 @@ def choose_finetuned(given: str) -> Path | None:
         return None
     path = FINETUNED_RUN / "edgeface_finetuned.pth"
     return (path if path.is_file() else None) if given == "auto" else _existing(Path(given), "fine-tuned EdgeFace")
+
+
+def choose_adapter(given: str, original: EdgeFaceEmbedding) -> Path | None:
+    """Return an adapter's file.
+
+    Args:
+        given: A path; "auto" for the one that ships for these weights, if any; "none".
+        original: What it adapts.
+
+    Raises:
+        UserError: The file is not there.
+    """
+    if given == "none":
+        return None
+    if given == "auto":
+        return shipped_adapter(original.network.state_dict()) if original.network is not None else None
+    return _existing(Path(given), "adapter")
 
 
 def _existing(path: Path, what: str) -> Path:

@@ -17,6 +17,7 @@ from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.edgeface import EMBEDDING_SIZE
 from facial_rec.embedding import EdgeFaceEmbedding
+from pipeline.evaluation.choices import choose_adapter
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.faces import HR_PX, Split, stack
 from pipeline.recognizer import LARGEST_VLR_PX, Enlarge, Recognizer, join_views
@@ -99,7 +100,7 @@ def load_networks(
     edgeface: str,
     dsr: Path | None,
     finetuned: Path | None,
-    adapter: Path | None,
+    adapter: str,
     device: torch.device,
     unseen: str | None = None,
 ) -> Networks:
@@ -109,7 +110,7 @@ def load_networks(
         edgeface: The original recogniser, which embeds the gallery.
         dsr: The super-resolver, or None.
         finetuned: Fine-tuned recogniser, or None.
-        adapter: Low-resolution adapter of the original recogniser, or None.
+        adapter: Low-resolution adapter of the original recogniser; see `choices.choose_adapter`.
         device: Where the networks are placed.
         unseen: A recogniser that took no part in any training, or None.
 
@@ -120,16 +121,17 @@ def load_networks(
     recognisers: dict[Which, EdgeFaceEmbedding] = {"original": EdgeFaceEmbedding(edgeface, device=device)}
     if finetuned is not None:
         recognisers["finetuned"] = EdgeFaceEmbedding(finetuned, device=device)
-    if adapter is not None:
-        recognisers["adapted"] = EdgeFaceEmbedding(edgeface, device=device, adapter=adapter)
+    adapted = choose_adapter(adapter, recognisers["original"])
+    if adapted is not None:
+        recognisers["adapted"] = EdgeFaceEmbedding(edgeface, device=device, adapter=adapted)
     if unseen is not None:
         recognisers["unseen"] = EdgeFaceEmbedding(unseen, device=device)
     weights: dict[str, dict[str, Any]] = {
         role: {"path": _shown(Path(net.source)), "sha256": net.sha256, "arch": net.arch, "kind": net.kind}
         for role, net in recognisers.items()
     }
-    if adapter is not None:
-        weights["adapted"]["adapter"] = {"path": _shown(adapter), "sha256": sha256_of(adapter)}
+    if adapted is not None:
+        weights["adapted"]["adapter"] = {"path": _shown(adapted), "sha256": sha256_of(adapted)}
     network = load_dsr(dsr, device) if dsr is not None else None
     if network is not None and dsr is not None:
         weights["dsr"] = {"path": _shown(dsr), "sha256": sha256_of(dsr), "preset": network.preset}

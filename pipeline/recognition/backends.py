@@ -53,7 +53,9 @@ class RecogniserOptions:
     model: Annotated[Path, typer.Option(help="Exported model (onnx).")] = EXPORTED
     edgeface: Annotated[str, typer.Option(help="Original EdgeFace (torch); a name or a path.")] = "edgeface_xxs.pt"
     dsr: Annotated[Path | None, typer.Option(help="Super-resolver (torch); without it, the trained default.")] = None
-    adapter: Annotated[Path | None, typer.Option(help="Adapter for faces up to 32 px (torch).")] = None
+    adapter: Annotated[
+        str, typer.Option(help="Adapter for faces up to 32 px (torch): a file, auto (the one shipped), none.")
+    ] = "auto"
     threads: Annotated[int, typer.Option(min=1, help="Threads of the recogniser and the detector.")] = 1
 
 

@@ -16,7 +16,7 @@ class ThresholdMissingError(UserError):
 class TorchBackend:
     """Networks loaded one by one; see `backends.Backend`."""
 
-    def __init__(self, edgeface: str, dsr: Path | None, adapter: Path | None) -> None:
+    def __init__(self, edgeface: str, dsr: Path | None, adapter: str) -> None:
         self._networks = load_deployed(edgeface, dsr, True, None, adapter)
         self.model = model_hash(self._networks.hashes, "fp32")
 
