@@ -35,6 +35,7 @@ class AblationConfig:
     dataset: Annotated[Path, typer.Option(help="Folder with train_processed and val_processed.")] = Path("dataset")
     seconds: Annotated[float, typer.Option(min=1, help="Processor seconds of each training, validation apart.")] = 120
     seeds: Annotated[str, typer.Option(help="Seeds, joined by commas.")] = "0,1"
+    variants: Annotated[str, typer.Option(help="Variants to run, joined by commas; none given: all.")] = ""
     out: Annotated[Path, typer.Option(help="Folder of the trainings.")] = Path("runs/ablation")
 
 
@@ -49,7 +50,11 @@ def ablate(config: AblationConfig) -> None:
         raise AblationError(f'{config.recipe}: command must be "dsr" or "finetune"; see recipes/ablations')
     root = config.out / config.recipe.stem
     rows = []
-    for name, own in recipe["variants"].items():
+    chosen = config.variants.split(",") if config.variants else list(recipe["variants"])
+    for name in chosen:
+        if name not in recipe["variants"]:
+            raise AblationError(f"--variants {name}: not in {config.recipe}; one of {', '.join(recipe['variants'])}")
+        own = recipe["variants"][name]
         options = recipe["shared"] | own
         batches = _batches_in(config, recipe["command"], options, root / name)
         measured = [

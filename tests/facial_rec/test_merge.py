@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from facial_rec.adapter import write_adapter
+from facial_rec.adapter import apply_adapter, read_adapter, write_adapter
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.merge import main
 from facial_rec.weights import read_weights
@@ -42,3 +42,14 @@ def test_a_file_that_is_there_and_another_suffix_are_refused(
     assert call(str(edgeface_file), str(adapter), str(tmp_path / "tuned.pth")) == 2
     assert (tmp_path / "tuned.pth").read_bytes() == b"precious"
     assert call(str(edgeface_file), str(adapter), str(tmp_path / "tuned.onnx")) == 2
+
+
+def test_a_weaker_adapter_lies_between_base_and_tuned(edgeface_file: Path, adapter: Path, tmp_path: Path) -> None:
+    out = tmp_path / "half.safetensors"
+    assert call(str(edgeface_file), str(adapter), str(out), "--strength", "0.5") == 0
+    base = read_weights(edgeface_file).state_dict
+    half = apply_adapter(base, read_adapter(out))
+    for name, tensor in base.items():
+        torch.testing.assert_close(half[name], tensor + 0.005 if tensor.dim() == 1 else tensor, atol=1e-3, rtol=1e-3)
+    assert read_adapter(out).metadata["strength"] == 0.5
+    assert call(str(edgeface_file), str(adapter), str(tmp_path / "none.safetensors"), "--strength", "0") == 2
