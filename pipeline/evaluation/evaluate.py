@@ -73,6 +73,30 @@ class Plan:
     sets: ImageSets | None = None
 
 
+@dataclass(frozen=True)
+class Sides:
+    """What a cell compares.
+
+    Attributes:
+        probes: (N, D) embeddings by the system under test.
+        gallery: (N, D) embeddings by the system that enrolled.
+        person: (N,) whose face each row is.
+        weights: Draws of people; None without intervals.
+    """
+
+    probes: Embeddings
+    gallery: Embeddings
+    person: NDArray[np.int64]
+    weights: Weights | None
+
+    def with_sets(self, sets: ImageSets | None) -> "Sides":
+        """Return these rows, and those of the sets after them."""
+        if sets is None:
+            return self
+        person = np.append(self.person, sets.person)
+        return Sides(sets.append_to(self.probes), sets.append_to(self.gallery), person, self.weights)
+
+
 @dataclass
 class Measured:
     """One cell: figures for the report, and what is needed to set it against another."""
@@ -104,30 +128,38 @@ def evaluate(
         thresholds: Of each cell.
         plan: What is compared.
     """
-    people = len(split.people)
-    weights = draw_people(people, plan.replicates, plan.seed) if plan.replicates else None
-    person = split.person if plan.sets is None else np.append(split.person, plan.sets.person)
-    cells = cells_of(systems, plan.sizes_px)
+    weights = draw_people(len(split.people), plan.replicates, plan.seed) if plan.replicates else None
     measured = []
-    for system, size in tqdm(cells, desc="measuring", unit="row", leave=False):
-        probes, gallery = embeddings[system.key, size], embeddings[system.gallery, HR_PX]
-        scores = all_pairs(probes, gallery, split.person, split.person)
-        threshold = thresholds[system.key, size]
-        figures: Json = {"system": system.key, "name": system.name, "size_px": size, "threshold": threshold}
-        figures["failed"] = int(np.isnan(probes[:, 0]).sum())
-        genuine, impostor = sort_both(scores.genuine, scores.impostor)
-        figures["verification"] = verification_figures(genuine, impostor, threshold)
-        extremes = find_extremes(scores, plan.extremes)
-        groups = group_figures(scores, split.person, split.attributes, threshold, weights)
-        cell = Measured(system, size, threshold, figures, extremes, counts_by_threshold(genuine, impostor), groups)
-        if weights is not None:
-            _add_intervals(cell, _resampled(scores, probes, gallery, split.person, weights, plan.seed))
-        if plan.sets is not None:
-            probes, gallery = plan.sets.append_to(probes), plan.sets.append_to(gallery)
-        _add_searches(cell, probes, gallery, person, plan, weights)
-        _add_pairs(cell, probes, gallery, person, plan, weights)
+    for system, size in tqdm(cells_of(systems, plan.sizes_px), desc="measuring", unit="row", leave=False):
+        sides = Sides(embeddings[system.key, size], embeddings[system.gallery, HR_PX], split.person, weights)
+        cell = _measure_all_pairs(system, size, thresholds[system.key, size], sides, split, plan)
+        listed = sides.with_sets(plan.sets)
+        _add_searches(cell, listed, plan)
+        _add_pairs(cell, listed, plan)
         measured.append(cell)
     return measured
+
+
+def _measure_all_pairs(
+    system: System, size_px: int, threshold: float, sides: Sides, split: Split, plan: Plan
+) -> Measured:
+    """Compare every probe with every enrolled face but the same photograph."""
+    scores = all_pairs(sides.probes, sides.gallery, sides.person, sides.person)
+    genuine, impostor = sort_both(scores.genuine, scores.impostor)
+    figures: Json = {
+        "system": system.key,
+        "name": system.name,
+        "size_px": size_px,
+        "threshold": threshold,
+        "failed": int(np.isnan(sides.probes[:, 0]).sum()),
+        "verification": verification_figures(genuine, impostor, threshold),
+    }
+    extremes = find_extremes(scores, plan.extremes)
+    groups = group_figures(scores, sides.person, split.attributes, threshold, sides.weights)
+    cell = Measured(system, size_px, threshold, figures, extremes, counts_by_threshold(genuine, impostor), groups)
+    if sides.weights is not None:
+        _add_intervals(cell, _resampled(scores, sides, sides.weights, plan.seed))
+    return cell
 
 
 def differences(measured: list[Measured]) -> list[Json]:
@@ -167,26 +199,20 @@ def _differences_of(cell: Measured, reference: Measured) -> list[Json]:
     return found
 
 
-def _add_searches(
-    cell: Measured,
-    probes: Embeddings,
-    gallery: Embeddings,
-    person: NDArray[np.int64],
-    plan: Plan,
-    weights: Weights | None,
-) -> None:
+def _add_searches(cell: Measured, sides: Sides, plan: Plan) -> None:
     cell.figures["identification"] = None
     if plan.searches is None:
         return
     strangers = plan.distractors.get(cell.system.gallery)
-    given = probes, gallery, person, plan.searches
-    found, searching, check = search_gallery(*given, [] if strangers is None else [strangers])
+    found, searching, check = search_gallery(
+        sides.probes, sides.gallery, sides.person, plan.searches, [] if strangers is None else [strangers]
+    )
     cell.figures["identification"] = {
         **identification_figures(found, cell.threshold),
         "index": asdict(check) if check is not None else None,
     }
-    if weights is not None:
-        _rank_interval(cell, found, searching, weights)
+    if sides.weights is not None:
+        _rank_interval(cell, found, searching, sides.weights)
 
 
 def _rank_interval(cell: Measured, found: Searches, person: NDArray[np.int64], weights: Weights) -> None:
@@ -201,43 +227,30 @@ def _rank_interval(cell: Measured, found: Searches, person: NDArray[np.int64], w
     cell.figures["identification"]["rank1_interval"] = rate_interval(rank1, cell.replicates["rank1"], searching)
 
 
-def _add_pairs(
-    cell: Measured,
-    probes: Embeddings,
-    gallery: Embeddings,
-    person: NDArray[np.int64],
-    plan: Plan,
-    weights: Weights | None,
-) -> None:
+def _add_pairs(cell: Measured, sides: Sides, plan: Plan) -> None:
     cell.figures["pairs"] = None
     if plan.pairs is None:
         return
     listed = plan.pairs
-    scores = listed_pairs(probes, gallery, listed.rows[:, ::-1])
+    scores = listed_pairs(sides.probes, sides.gallery, listed.rows[:, ::-1])
     frozen = plan.pair_thresholds
     threshold = frozen.values[cell.system.key, cell.size_px] if frozen is not None else None
-    cell.folds, figures, replicas = measure_pairs(scores, listed, person, threshold, weights)
+    cell.folds, figures, replicas = measure_pairs(scores, listed, sides.person, threshold, sides.weights)
     cell.figures["pairs"] = with_verification(figures, scores, listed.same, cell.threshold)
     if replicas is not None:
         cell.replicates["pairs"] = replicas
 
 
-def _resampled(
-    scores: PairScores,
-    probes: Embeddings,
-    gallery: Embeddings,
-    person: NDArray[np.int64],
-    weights: Weights,
-    seed: int,
-) -> IdentityBootstrap:
+def _resampled(scores: PairScores, sides: Sides, weights: Weights, seed: int) -> IdentityBootstrap:
     """Return the replicates of a cell; of people drawn once where there are too many comparisons for all."""
+    person = sides.person
     if len(scores.impostor) > MOST_COMPARED:
         people = weights.shape[1]
         kept = max(2, int(people * (MOST_COMPARED / len(scores.impostor)) ** 0.5))
         chosen = np.sort(np.random.default_rng(seed).permutation(people)[:kept])
         rows = np.flatnonzero(np.isin(person, chosen))
         person = np.searchsorted(chosen, person[rows])
-        scores = all_pairs(probes[rows], gallery[rows], person, person)
+        scores = all_pairs(sides.probes[rows], sides.gallery[rows], person, person)
         weights = draw_people(kept, len(weights), seed)
     genuine_person = person[scores.genuine_rows[:, 0]]
     return IdentityBootstrap(scores.genuine, genuine_person, scores.impostor, person[scores.impostor_rows()], weights)
