@@ -41,6 +41,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise
 
 
+def make_writable(folder: Path) -> None:
+    """Make a folder, and see before the work that files can be written in it afterwards.
+
+    Raises:
+        OSError: They cannot; it names the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        error.filename = str(folder)
+        raise
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically."""
     with atomic_path(path) as temporary:

@@ -11,10 +11,11 @@ from engine.cli import command
 from engine.runtime import pick_device
 from pipeline.evaluation.cells import embed_cells
 from pipeline.evaluation.choices import choose_dsr, choose_edgeface, choose_finetuned
+from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_split, parse_sizes
 from pipeline.evaluation.measures import Json
-from pipeline.evaluation.systems import Embedder, Networks, System, load_networks
+from pipeline.evaluation.systems import Networks, System, load_networks
 from pipeline.evaluation.thresholds import (
     Target,
     ThresholdError,
@@ -44,7 +45,7 @@ class ChooseConfig:
         str, typer.Option(help="bicubic, dsr, finetuned, dsr+finetuned, hr, ...; auto: the last one that can be built.")
     ] = "auto"
     sizes: Annotated[str, typer.Option(help="Input sizes in pixels, joined by commas; pooled.")] = "8,12,16,24,32"
-    per_size: Annotated[bool, typer.Option(help="A threshold for each input size as well.")] = False
+    per_size: Annotated[bool, typer.Option(help="A threshold for each input size as well, and full size.")] = False
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
     edgeface: Annotated[str | None, typer.Option(help="Original EdgeFace; none given: that of the last run.")] = None
     dsr: Annotated[str, typer.Option(help="Super-resolver: a file, auto, default, none.")] = "auto"
@@ -63,17 +64,18 @@ def choose_threshold(config: ChooseConfig) -> None:
     target = parse_target(config.target)
     if target.kind not in ("eer", "far"):
         raise ThresholdError(f"--target {config.target}: give far=1e-3 or eer; a number needs no choosing")
-    split, device = open_split(config.development), pick_device(config.device)
+    split = open_split(config.development)
     networks = load_networks(
         choose_edgeface(config.edgeface),
         choose_dsr(config.dsr),
         choose_finetuned(config.finetuned),
         config.adapter,
-        device,
+        pick_device(config.device),
     )
     system = _system(config.system, networks)
-    sizes = (HR_PX,) if system.hr else parse_sizes(config.sizes, split)
-    embedder = Embedder(split, networks, EmbeddingCache(config.cache), config.flip, device)
+    sizes = () if system.hr else parse_sizes(config.sizes, split)
+    sizes = (*sizes, HR_PX) if system.hr or config.per_size else sizes
+    embedder = Embedder(split, networks, EmbeddingCache(config.cache), config.flip)
     scores = _scores(embedder, system, sizes, split)
     chosen = _choose(config, target, system, networks, split, scores)
     write_threshold(config.out, chosen)
@@ -89,10 +91,13 @@ def _system(key: str, networks: Networks) -> System:
 
 
 def _scores(embedder: Embedder, system: System, sizes: tuple[int, ...], split: Split) -> dict[int, PairScores]:
-    gallery = next(entry for entry in embedder.networks.systems() if entry.key == "hr")
+    """Return the comparisons at each size; at full size those of the system's recogniser, without what enlarges."""
+    full_size = {entry.key: entry for entry in embedder.networks.systems() if entry.hr}
+    full = next(entry for entry in full_size.values() if entry.edgeface == system.edgeface)
     low = tuple(size for size in sizes if size != HR_PX)
-    found = embed_cells(embedder, list({system.key: system, "hr": gallery}.values()), low)
-    return {size: all_pairs(found[system.key, size], found["hr", HR_PX], split.person, split.person) for size in sizes}
+    found = embed_cells(embedder, list({entry.key: entry for entry in (system, full, full_size["hr"])}.values()), low)
+    probes = {size: found[full.key if size == HR_PX else system.key, size] for size in sizes}
+    return {size: all_pairs(probes[size], found["hr", HR_PX], split.person, split.person) for size in sizes}
 
 
 def _choose(
@@ -103,8 +108,9 @@ def _choose(
     split: Split,
     scores: dict[int, PairScores],
 ) -> ThresholdFile:
-    genuine = np.concatenate([found.genuine for found in scores.values()])
-    impostor = np.concatenate([found.impostor for found in scores.values()])
+    pooled = [found for size, found in scores.items() if size != HR_PX or system.hr]
+    genuine = np.concatenate([found.genuine for found in pooled])
+    impostor = np.concatenate([found.impostor for found in pooled])
     value = threshold_for(target, genuine, impostor)
     by_size = (
         {size: threshold_for(target, found.genuine, found.impostor) for size, found in scores.items()}

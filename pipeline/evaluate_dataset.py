@@ -2,18 +2,23 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from engine.cli import command, config_as_dict
+from engine.files import make_writable
 from engine.runtime import pick_device
 from pipeline.evaluation.cells import cells_of, embed_cells
 from pipeline.evaluation.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.distractors import load_distractors
+from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.embedding_cache import EmbeddingCache
+from pipeline.evaluation.embedding_processes import EmbeddingProcesses
 from pipeline.evaluation.evaluate import Plan, differences, evaluate
 from pipeline.evaluation.faces import EvaluationDataError, Split, open_other_split, open_split, parse_sizes
 from pipeline.evaluation.freezing import Frozen, freeze_thresholds
@@ -26,7 +31,7 @@ from pipeline.evaluation.protocols import (
     read_image_sets,
     read_pair_list,
 )
-from pipeline.evaluation.systems import Embedder, System, choose_systems, load_networks
+from pipeline.evaluation.systems import System, choose_systems, load_networks
 from pipeline.evaluation.thresholds import Target, parse_target
 from pipeline.reporting.report import build_report, print_table, write_report
 
@@ -46,6 +51,9 @@ class EvaluateConfig:
         str, typer.Option(help="A number in [-1, 1]; eer or far=1e-3, chosen on --development; or @FILE.")
     ] = "0.35"
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    processes: Annotated[
+        int, typer.Option(min=1, max=16, help="Processes that embed; with --device cuda each takes the next GPU.")
+    ] = 1
     out: Annotated[Path, typer.Option(help="Folder that receives the report.")] = Path("runs/evaluation")
     edgeface: Annotated[
         str | None, typer.Option(help="Original EdgeFace; none given: that of the last run, else edgeface_xxs.pt.")
@@ -112,28 +120,30 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     device = pick_device(config.device)
     split = open_split(config.dataset_root)
     sizes = parse_sizes(config.sizes, split)
-    config.out.mkdir(parents=True, exist_ok=True)
+    make_writable(config.out)
     sets = read_image_sets(config.sets, split.keys, split.person, config.out) if config.sets is not None else None
     names = [*split.keys, *(sets.names if sets is not None else [])]
     searches, pairs = _searches(config, split, names), _pairs(config.pairs, split, names, config.out)
-    networks = load_networks(
+    load = partial(
+        load_networks,
         choose_edgeface(config.edgeface),
         choose_dsr(config.dsr),
         choose_finetuned(config.finetuned),
         config.adapter,
-        device,
-        config.unseen,
+        unseen=config.unseen,
     )
+    networks = load(device)
     systems = choose_systems(networks, config.systems)
     cache = EmbeddingCache(config.cache if config.keep else None)
+    with EmbeddingProcesses(config.processes, load, device) if config.processes > 1 else nullcontext() as processes:
 
-    def embedder_of(faces: Split) -> Embedder:
-        return Embedder(faces, networks, cache, config.flip, device)
+        def embedder_of(faces: Split) -> Embedder:
+            return Embedder(faces, networks, cache, config.flip, processes)
 
-    pair_thresholds = _pair_thresholds(config, split, pairs, systems, sizes, embedder_of)
-    frozen = _frozen(config, target, split, systems, sizes, embedder_of, networks.hashes)
-    embeddings = embed_cells(embedder_of(split), systems, sizes)
-    strangers = load_distractors(config.distractors, split, systems, embedder_of) if config.distractors else {}
+        pair_thresholds = _pair_thresholds(config, split, pairs, systems, sizes, embedder_of)
+        frozen = _frozen(config, target, split, systems, sizes, embedder_of, networks.hashes)
+        embeddings = embed_cells(embedder_of(split), systems, sizes)
+        strangers = load_distractors(config.distractors, split, systems, embedder_of) if config.distractors else {}
     plan = Plan(sizes, searches, pairs, config.bootstrap, config.seed, config.scores, pair_thresholds, strangers, sets)
     measured = evaluate(split, systems, embeddings, frozen.values, plan)
     report = build_report(

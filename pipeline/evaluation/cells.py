@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.faces import HR_PX
-from pipeline.evaluation.systems import Embedder, System
+from pipeline.evaluation.systems import System
 
 Embeddings = NDArray[np.float32]
 Cell = tuple[str, int]

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facial_rec.edgeface import EMBEDDING_SIZE
+from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_other_split
-from pipeline.evaluation.systems import Embedder, System
+from pipeline.evaluation.systems import System
 
 _LOOKED_AT = 1000
 

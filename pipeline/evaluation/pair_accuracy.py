@@ -4,11 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.cells import Cell, embed_cells
+from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.faces import HR_PX
 from pipeline.evaluation.freezing import Frozen
 from pipeline.evaluation.measures import Json, verification_figures
 from pipeline.evaluation.protocols import PairList
-from pipeline.evaluation.systems import Embedder, System
+from pipeline.evaluation.systems import System
 from pipeline.scores.bootstrap import Weights, accuracy_replicates, rate_interval
 from pipeline.scores.comparisons import listed_pairs
 from pipeline.scores.folds import FoldAccuracy, best_threshold, fold_accuracy, judge

@@ -5,24 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from tqdm import tqdm
 
 from dsr.network import DSR
 from dsr.weights import load_dsr
 from engine.errors import UserError
 from engine.files import sha256_of
-from facial_rec.edgeface import EMBEDDING_SIZE
 from facial_rec.embedding import EdgeFaceEmbedding
 from pipeline.evaluation.choices import choose_adapter
-from pipeline.evaluation.embedding_cache import EmbeddingCache
-from pipeline.evaluation.faces import HR_PX, Split, stack
-from pipeline.recognizer import LARGEST_VLR_PX, Enlarge, Recognizer, join_views
+from pipeline.recognizer import Enlarge
 
-BATCH = 64
 Which = Literal["original", "finetuned", "adapted", "unseen"]
 
 
@@ -80,12 +72,14 @@ class Networks:
         dsr: The super-resolver; None without one.
         weights: What was loaded, for the report: role to path, hash and kind.
         hashes: Role to a hash of everything that decides its output.
+        device: Where they are.
     """
 
     recognisers: dict[Which, EdgeFaceEmbedding]
     dsr: DSR | None
     weights: dict[str, dict[str, Any]]
     hashes: dict[str, str]
+    device: torch.device
 
     def systems(self) -> list[System]:
         """Return the rows that these networks can fill."""
@@ -135,7 +129,8 @@ def load_networks(
     network = load_dsr(dsr, device) if dsr is not None else None
     if network is not None and dsr is not None:
         weights["dsr"] = {"path": _shown(dsr), "sha256": sha256_of(dsr), "preset": network.preset}
-    return Networks(recognisers, network, weights, {role: _hash(entry) for role, entry in weights.items()})
+    hashes = {role: _hash(entry) for role, entry in weights.items()}
+    return Networks(recognisers, network, weights, hashes, device)
 
 
 def _hash(entry: dict[str, Any]) -> str:
@@ -172,90 +167,3 @@ def choose_systems(networks: Networks, given: str | None) -> list[System]:
         )
     wanted |= {there[key].gallery for key in wanted}
     return [system for key, system in there.items() if key in wanted]
-
-
-class Embedder:
-    """Embeds a split by every system; what stands in front of several recognisers restores each face once.
-
-    Args:
-        split: The faces.
-        networks: What the systems are made of.
-        cache: Where embeddings are kept.
-        flip: Whether mirror images are added.
-        device: Where the networks are.
-    """
-
-    def __init__(
-        self, split: Split, networks: Networks, cache: EmbeddingCache, flip: bool, device: torch.device
-    ) -> None:
-        self.split, self.networks, self.cache, self.flip, self.device = split, networks, cache, flip, device
-
-    def embed(
-        self, systems: list[System], size_px: int, rows: NDArray[np.int64] | None = None
-    ) -> dict[str, NDArray[np.float32]]:
-        """Return (N, D) unit embeddings of each system by its key; NaN where a face could not be read.
-
-        Args:
-            systems: What embeds them.
-            size_px: Input size.
-            rows: (N,) which faces; None: all.
-        """
-        rows = np.arange(len(self.split)) if rows is None else rows
-        found: dict[str, NDArray[np.float32]] = {}
-        for front in sorted({(system.restored, system.enlarge_by) for system in systems}):
-            group = [system for system in systems if (system.restored, system.enlarge_by) == front]
-            values = self._embed_behind(front, [system.edgeface for system in group], size_px, rows)
-            found |= {system.key: embeddings for system, embeddings in zip(group, values, strict=True)}
-        return found
-
-    def _embed_behind(
-        self, front: tuple[bool, Enlarge], recognisers: list[Which], size_px: int, rows: NDArray[np.int64]
-    ) -> list[NDArray[np.float32]]:
-        restored, enlarge_by = front
-        front_key = {
-            "dsr": self.networks.hashes["dsr"] if restored and size_px <= LARGEST_VLR_PX else None,
-            "enlarge_by": enlarge_by if size_px != HR_PX else None,
-            "flip": self.flip,
-            "faces": self.split.view_key(size_px),
-            "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
-        }
-        keys = [{**front_key, "recogniser": self.networks.hashes[name]} for name in recognisers]
-        viewer = Recognizer(_as_it_is, self.networks.dsr if restored else None, self.flip, enlarge_by)
-        title = f"{size_px} px, {'DSR' if restored else enlarge_by}"
-        with tqdm(total=len(rows), unit="face", desc=title, leave=False, mininterval=0.5) as bar:
-
-            def embed(block: slice, wanted: list[int]) -> NDArray[np.float32]:
-                networks = [self.networks.recognisers[recognisers[number]] for number in wanted]
-                chosen = rows[block]
-                parts = [
-                    self._batch(chosen[start : start + BATCH], size_px, viewer, networks)
-                    for start in range(0, len(chosen), BATCH)
-                ]
-                bar.update(len(chosen))
-                return np.concatenate(parts)
-
-            found = self.cache.get(keys, len(rows), embed)
-        self.split.views(rows[np.isnan(found[0][:, 0])], size_px)  # what the cache knows to fail says why once more
-        return found
-
-    def _batch(
-        self, rows: NDArray[np.int64], size_px: int, viewer: Recognizer, networks: list[EdgeFaceEmbedding]
-    ) -> NDArray[np.float32]:
-        """Return (B, R, D): the embeddings of R recognisers; NaN for faces that cannot be read."""
-        faces = self.split.views(rows, size_px)
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for position, face in enumerate(faces):
-            if face is not None:
-                by_shape.setdefault(face.shape, []).append(position)
-        values = np.full((len(rows), len(networks), EMBEDDING_SIZE), np.nan, np.float32)
-        for positions in by_shape.values():
-            batch = stack([face for face in (faces[position] for position in positions) if face is not None])
-            views = viewer.views(batch.to(self.device))
-            for column, network in enumerate(networks):
-                with torch.inference_mode():
-                    values[positions, column] = join_views([network(view) for view in views]).cpu().numpy()
-        return values
-
-
-def _as_it_is(faces: Tensor) -> Tensor:
-    return faces

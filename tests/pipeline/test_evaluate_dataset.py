@@ -19,7 +19,7 @@ from facial_rec.finetuned import save_finetuned
 from pipeline.choose_threshold import main as choose_main
 from pipeline.compare import main as compare_main
 from pipeline.evaluate_dataset import main as evaluate_main
-from pipeline.evaluation.systems import Embedder
+from pipeline.evaluation.embedder import embed_faces
 from pipeline.recognizer import Recognizer
 from pipeline.scores.folds import best_threshold
 
@@ -65,7 +65,7 @@ def test_names_with_commas_quotes_spaces_and_accents_survive(report_folder):
 
 
 def test_a_second_evaluation_embeds_nothing_and_says_the_same(chain, report_folder, monkeypatch, run, arguments):
-    monkeypatch.setattr("pipeline.evaluation.systems.Embedder._batch", lambda *_: pytest.fail("embedded again"))
+    monkeypatch.setattr("pipeline.evaluation.embedder.embed_faces", lambda *_: pytest.fail("embedded again"))
     assert run(evaluate_main, arguments(chain, chain / "again")) == 0
     first, second = (json.loads((folder / "report.json").read_text()) for folder in (report_folder, chain / "again"))
     assert first["results"] == second["results"]
@@ -95,6 +95,27 @@ def test_a_threshold_is_chosen_on_development_people_and_frozen(chain, capsys, r
     assert run(evaluate_main, argv) == 2
     assert "finetuned network is another one here" in capsys.readouterr().err
     assert run(evaluate_main, [*argv, "--any-system"]) == 0
+
+
+def test_a_threshold_for_each_size_has_one_for_full_size_faces_too(chain, tmp_path, run, arguments):
+    path, weights = tmp_path / "threshold.json", arguments(chain, chain / "unused")[6:14]
+    given = [chain / "val_processed", "--target", "far=0.05", "--sizes", "8,16", "--bootstrap", "0", *weights]
+    assert run(choose_main, [*given, "--per-size", "--out", path, "--cache", chain / "cache"]) == 0
+    chosen = json.loads(path.read_text())
+    assert list(chosen["by_size"]) == list(map(str, chosen["data"]["sizes_px"])) == ["8", "16", "112"]
+    assert chosen["achieved"]["HR"]["fmr"] <= 0.05 and chosen["achieved"]["HR"]["genuines"] == 9 * 4 * 3
+    far = arguments(chain, tmp_path / "far", "--threshold", "far=0.05", "--threshold-per-size", "--bootstrap", "0")
+    file = arguments(chain, tmp_path / "file", "--threshold", f"@{path}", "--bootstrap", "0")
+    assert run(evaluate_main, far) == run(evaluate_main, file) == 0
+    by_cell = [
+        {(r["system"], r["size_px"]): r["threshold"] for r in json.loads((out / "report.json").read_text())["results"]}
+        for out in (tmp_path / "far", tmp_path / "file")
+    ]
+    for cell in (("dsr+finetuned", 8), ("dsr+finetuned", 16), ("hr+finetuned", 112)):
+        assert by_cell[0][cell] == by_cell[1][cell]
+    assert run(choose_main, [*given, "--out", path, "--cache", chain / "cache"]) == 0
+    pooled = json.loads(path.read_text())
+    assert pooled["value"] == chosen["value"] and pooled["by_size"] == {} and "HR" not in pooled["achieved"]
 
 
 def test_far_and_eer_are_chosen_on_the_split_beside_and_never_on_the_evaluated_one(chain, capsys, run, arguments):
@@ -260,10 +281,13 @@ def test_only_the_network_that_changed_is_embedded_again(chain, tmp_path, monkey
     assert run(evaluate_main, [*arguments(chain, tmp_path / "a"), "--cache", str(cache)]) == 0
     torch.manual_seed(5)
     save_finetuned(tmp_path / "other.pth", "edgeface_xxs", build("edgeface_xxs").state_dict(), {})
-    embedded, batch = [], Embedder._batch
-    monkeypatch.setattr(
-        Embedder, "_batch", lambda *given: embedded.extend(net.source for net in given[-1]) or batch(*given)
-    )
+    embedded = []
+
+    def record(networks, faces, chain):
+        embedded.extend(networks.recognisers[name].source for name in chain.recognisers)
+        return embed_faces(networks, faces, chain)
+
+    monkeypatch.setattr("pipeline.evaluation.embedder.embed_faces", record)
     more = ["--cache", str(cache), "--finetuned", str(tmp_path / "other.pth")]
     assert run(evaluate_main, [*arguments(chain, tmp_path / "b"), *more]) == 0
     assert {Path(source).name for source in embedded} == {"other.pth"}
