@@ -22,7 +22,15 @@ from pipeline.evaluation.replicates import write_replicates
 from pipeline.evaluation.systems import SYSTEMS, Networks, System
 from pipeline.reporting.page import write_page
 from pipeline.reporting.plots import write_plots
-from pipeline.reporting.summary import headline, lead, main_system, summary_markdown, table_rows, target_kept
+from pipeline.reporting.summary import (
+    headline,
+    index_check,
+    lead,
+    main_system,
+    summary_markdown,
+    table_rows,
+    target_kept,
+)
 
 SCHEMA = "dsr-edgeface/evaluation/1"
 """Grows when a field changes its meaning or goes; see docs/report-schema.md."""
@@ -95,6 +103,7 @@ def build_report(
     report["target_kept"] = target_kept(report)
     report["headline"] = headline(report)
     report["lead"] = lead(report)
+    report["index_check"] = index_check(report)
     return report
 
 

@@ -97,6 +97,25 @@ def lead(report: Json) -> str:
     )
 
 
+def index_check(report: Json) -> str | None:
+    """Say how far searches through an index agreed with exact ones, in the row where they did least; None without."""
+    checked = [
+        (result["identification"]["index"]["agreeing"], result)
+        for result in report["results"]
+        if result["identification"] and result["identification"]["index"]
+    ]
+    if not checked:
+        return None
+    agreeing, result = min(checked, key=lambda entry: entry[0])
+    index = result["identification"]["index"]
+    right, row = round(agreeing * index["checked"]), f"{result['name']}, {size_name(result['size_px'])}"
+    return (
+        f"Searches went through a compressed index ({index['index']}), which may overlook a template and so flatter "
+        f"the ranks. Against the exact search it gave the same answer for {right} of {index['checked']} probes in the "
+        f"row where it agreed least ({row})."
+    )
+
+
 def in_hundred(share: float) -> str:
     """Return a share as a count of 100, with a decimal near the ends."""
     value = 100 * share
@@ -143,6 +162,7 @@ def summary_markdown(report: Json) -> str:
         "",
         *_tables_by_size(report),
     ]
+    lines += ["", report["index_check"]] if report["index_check"] else []
     if report["differences"]:
         lines += ["", "## Paired differences", "", *_difference_table(report)]
     if report["absent"]:

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.reporting.page import write_page
+from pipeline.reporting.summary import index_check
+
 CHROMIUM = Path("/usr/bin/chromium")
 
 
@@ -72,6 +75,18 @@ def test_the_page_fits_a_telephone_and_a_wide_screen_in_both_schemes(page):
             assert page.locator("#roc svg path").count() >= 7
     unnamed = "e => e.filter(x => !x.labels?.length && !x.ariaLabel && !x.textContent.trim()).length"
     assert page.eval_on_selector_all("select, input, button", unnamed) == 0
+
+
+def test_how_far_an_index_agrees_with_the_exact_search_stands_below_the_ranks(page, report_folder, tmp_path):
+    assert page.locator("#index-check").is_hidden()
+    report = json.loads((report_folder / "report.json").read_text())
+    for result, agreeing in zip(report["results"], (0.98, 0.9, *[1.0] * 20), strict=False):
+        result["identification"]["index"] = {"index": "IVF400,SQ8", "checked": 100, "agreeing": agreeing}
+    write_page(tmp_path / "report.html", {**report, "index_check": index_check(report)}, [], None)
+    page.goto((tmp_path / "report.html").as_uri())
+    page.wait_for_function("document.getElementById('fmr').textContent.length > 0")
+    said, least = page.inner_text("#index-check"), report["results"][1]
+    assert "IVF400,SQ8" in said and "90 of 100 probes" in said and f"({least['name']}, 8 px)" in said
 
 
 def test_the_page_is_small_and_shows_no_face_unless_asked(report_folder, chain, arguments, run):

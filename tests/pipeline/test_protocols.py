@@ -106,6 +106,10 @@ def test_strangers_enrolled_as_well_make_searches_harder_and_faiss_finds_the_sam
     indexed = results(tmp_path / "faiss")["bicubic", 16]["identification"]
     assert indexed["index"]["checked"] == 28 and indexed["index"]["agreeing"] > 0.9
     assert indexed["cmc"][0] == pytest.approx(found["file"]["cmc"][0], abs=0.1)
+    shares = [entry["identification"]["index"]["agreeing"] for entry in results(tmp_path / "faiss").values()]
+    said = f"the same answer for {round(28 * min(shares))} of 28 probes"
+    assert said in (tmp_path / "faiss" / "summary.md").read_text()
+    assert "compressed index" not in (tmp_path / "file" / "summary.md").read_text()
 
 
 @pytest.mark.parametrize(
