@@ -52,7 +52,10 @@ class EvaluateConfig:
     ] = "0.35"
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
     processes: Annotated[
-        int, typer.Option(min=1, max=16, help="Processes that embed; with --device cuda each takes the next GPU.")
+        int,
+        typer.Option(
+            min=1, max=16, help="Processes that embed; with --device cuda each takes the next GPU (not tried)."
+        ),
     ] = 1
     out: Annotated[Path, typer.Option(help="Folder that receives the report.")] = Path("runs/evaluation")
     edgeface: Annotated[

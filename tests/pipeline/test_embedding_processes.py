@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 def test_two_processes_give_what_one_gives_in_the_same_order_and_a_lost_one_is_said(chain):
     faces = list(FaceStore.open(chain / "test_processed").faces[np.arange(20)])
     batches = [faces[:4], [faces[5], None, faces[6]], [face[::14, ::14] for face in faces[8:12]], faces[12:]]
-    load = partial(load_networks, str(chain / "original.pth"), chain / "dsr.pth", chain / "finetuned.pth", None)
+    load = partial(load_networks, str(chain / "original.pth"), chain / "dsr.pth", chain / "finetuned.pth", "none")
     embed = partial(embed_faces, chain=Chain(True, "bicubic", True, ("original", "finetuned")))
     networks = load(CPU)
     with EmbeddingProcesses(2, load, CPU) as processes:
