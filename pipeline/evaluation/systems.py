@@ -15,6 +15,9 @@ from facial_rec.embedding import EdgeFaceEmbedding
 from pipeline.evaluation.choices import choose_adapter
 from pipeline.recognizer import Enlarge
 
+PACKAGES = Path(__file__).parents[2]
+"""Where the packages are, with the weights that ship in them."""
+
 Which = Literal["original", "finetuned", "adapted", "unseen"]
 
 
@@ -140,9 +143,10 @@ def _hash(entry: dict[str, Any]) -> str:
 
 
 def _shown(path: Path) -> str:
-    """Return a path as a report names it: from the working directory where it is below that."""
-    path, here = path.absolute(), Path.cwd()
-    return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
+    """Return a path as a report names it: from the working directory or the packages where it is below them."""
+    path = path.absolute()
+    base = next((base for base in (Path.cwd(), PACKAGES) if path.is_relative_to(base)), None)
+    return (path.relative_to(base) if base is not None else path).as_posix()
 
 
 def choose_systems(networks: Networks, given: str | None) -> list[System]:
