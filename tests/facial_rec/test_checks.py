@@ -135,6 +135,15 @@ def test_an_exported_tensor_larger_than_its_data_is_refused(converted, tmp_path)
     )
 
 
+def test_an_exported_program_whose_table_misnames_a_tensor_is_refused(converted, tmp_path):
+    def misname(table):
+        table["config"]["stem.0.wEight"] = table["config"].pop("stem.0.weight")
+        return table
+
+    path = changed(converted["pt2"], tmp_path / "a.pt2", "weights_config.json", changed_json(misname))
+    refused(DamagedError, "not in the state dict", path)
+
+
 def test_a_pickled_tensor_in_an_exported_program_is_refused(converted, tmp_path):
     alter = altered_table(lambda entry: entry.__setitem__("use_pickle", True))
     refused(
