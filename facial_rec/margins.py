@@ -23,7 +23,9 @@ class PlainMargin(nn.Module):
 
     def forward(self, embeddings: Tensor, person: Tensor, quality: Tensor) -> Tensor:
         """See `QualityMargin.forward`; the quality is not used."""
-        return cast(Tensor, self.loss(embeddings, person))
+        # pytorch-metric-learning casts its centres to the type of what it is given, and half precision would stay.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return cast(Tensor, self.loss(embeddings.float(), person))
 
 
 class QualityMargin(nn.Module):

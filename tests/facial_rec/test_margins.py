@@ -46,3 +46,12 @@ def test_every_margin_learns_to_tell_people_apart(kind: str) -> None:
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("kind", ["arcface", "cosface", "adaface"])
+def test_a_margin_keeps_its_centres_in_full_precision_beside_half_precision_embeddings(kind: str) -> None:
+    head, person = margin_head(kind, 4), torch.arange(4)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = head(F.normalize(torch.randn(4, 512)).bfloat16(), person, torch.zeros(4))
+    assert loss.dtype == torch.float32
+    assert {weight.dtype for weight in head.parameters()} == {torch.float32}
