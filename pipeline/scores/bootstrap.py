@@ -168,18 +168,19 @@ class IdentityBootstrap:
             return over / self._impostors, 1 - accepted
 
     def eer(self) -> NDArray[np.float64]:
-        """Return (R,) equal error rates."""
+        """Return (R,) equal error rates; NaN where a replicate drew nobody to confuse or to recognise."""
         scores = self._events.impostor
         ends = np.maximum(self._edges - 1, 0)
+        measurable = (self._impostors > 0) & (self._genuines > 0)
         # FMR - FNMR rises as the threshold falls: the first edge where it is positive closes the bin of the crossing.
-        fmr = self._weight_above / self._impostors
+        fmr = self._weight_above / np.maximum(self._impostors, 1)
         tar = np.stack([self._genuine_weight_above(np.full(len(self.weights), scores[end]), False) for end in ends])
         tar[0] = 0.0
-        crossed = (fmr + tar / self._genuines - 1) >= 0
+        crossed = (fmr + tar / np.maximum(self._genuines, 1) - 1) >= 0
         closing = np.maximum(np.argmax(crossed, axis=0), 1)
-        result = np.empty(len(self.weights))
-        for bin_number in np.unique(closing):
-            chosen = np.flatnonzero(closing == bin_number)
+        result = np.full(len(self.weights), np.nan)
+        for bin_number in np.unique(closing[measurable]):
+            chosen = np.flatnonzero(measurable & (closing == bin_number))
             result[chosen] = self._eer_within(chosen, int(self._edges[bin_number - 1]), int(self._edges[bin_number]))
         return result
 
@@ -208,7 +209,7 @@ class IdentityBootstrap:
             fmr = np.column_stack([fmr0, fmr0[:, None] + np.cumsum(gain, axis=1)[:, last]])
             fnmr = 1 - np.column_stack([tar0, tar0[:, None] + np.cumsum(hit, axis=1)[:, last]])
             best = np.abs(fmr - fnmr).argmin(axis=1)
-            result[part] = (np.take_along_axis(fmr + fnmr, best[:, None], 1) / 2)[:, 0]
+            result[part] = (np.take_along_axis(fmr + fnmr, best[:, None], 1) / 2)[:, 0].clip(0)  # sums fall below by 1e-17
         return result
 
     def _first_refused(self, allowed: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -53,6 +53,21 @@ def test_every_replicate_equals_a_naive_weighted_loop(digits):
         np.testing.assert_allclose([fmrs_fnmrs[0][r], fmrs_fnmrs[1][r]], [fmr[position], 1 - tar[position]], atol=1e-6)
 
 
+def test_a_replicate_of_one_person_alone_has_no_figure():
+    data = simulated(1, people=3)
+    weights = np.array([[3, 0, 0], [1, 1, 1]], np.float32)
+    found = IdentityBootstrap(*data, weights)
+    for replicates in (found.eer(), found.rates(0.3)[0], found.tar_at_far(0.1)):
+        assert np.isfinite(replicates).tolist() == [False, True]
+
+
+def test_the_equal_error_rate_of_scores_that_never_cross_is_zero_and_not_below():
+    genuine, impostor = np.full(7, 0.9, np.float32), np.full(12, 0.1, np.float32)
+    people = np.column_stack([np.arange(12) % 3, (np.arange(12) + 1) % 3])
+    eers = IdentityBootstrap(genuine, np.arange(7) % 3, impostor, people, draw_people(3, 50, 0)).eer()
+    assert not np.signbit(eers[np.isfinite(eers)]).any()
+
+
 def test_replicates_of_a_pair_lists_accuracy_equal_a_naive_loop():
     draw = np.random.default_rng(2)
     people = draw.integers(0, 8, (60, 2))
