@@ -28,7 +28,7 @@ def open_run(config: Any, inputs: dict[str, str], is_main: bool = True) -> Itera
     """Claim `config.out` for this process and yield it.
 
     A new folder gets `config.json`: every option, the SHA-256 of every input file, and the versions in use. An
-    existing one must hold the same options and inputs, and is then continued.
+    existing one that has saved weights must hold the same options and inputs, and is then continued.
 
     Args:
         config: The command's dataclass, with an `out` and an `overwrite` field.
@@ -58,7 +58,8 @@ def open_run(config: Any, inputs: dict[str, str], is_main: bool = True) -> Itera
 def _match_or_write_config(folder: Path, config: Any, inputs: dict[str, str]) -> None:
     path = folder / "config.json"
     options = config_as_dict(config)
-    if path.is_file() and not config.overwrite:
+    begun = any(folder.glob("*.pth"))  # a run that was refused or killed before its first checkpoint binds nobody
+    if path.is_file() and begun and not config.overwrite:
         earlier = _read(path)
         # A version that has learned a new option goes on as if it had always stood at its default.
         _refuse_difference(folder, {**default_options(type(config)), **earlier["options"]}, options, "option")

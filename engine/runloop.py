@@ -138,6 +138,7 @@ class RunLoop:
             self._save()
             self._due = False
             if wanted and self.batches_done < self._total:
+                self._accelerator.print(f"saved in {self.folder}; the same command goes on from there")
                 raise KeyboardInterrupt
 
     def _anyone(self, asked: bool) -> bool:

@@ -47,11 +47,13 @@ class VerificationSet:
         self._degradation = degradation
         rows = _choose_rows(store.person, limit)
         self.person = store.person[rows]
-        if len(set(self.person)) < 2 or len(set(self.person)) == len(self.person):
+        people = len(set(self.person))
+        if people < 2 or people == len(rows):
+            whole = len(rows) == len(store.person)
             raise ValidationError(
-                f"{store.path}: verification needs two people and somebody with two photographs, found "
-                f"{len(set(self.person))} people with {len(self.person)} photographs; "
-                "raise --validation-faces, or prepare a larger set"
+                f"{store.path}: verification needs two people and somebody with two photographs; {len(rows)} "
+                f"photographs show {people} of them; "
+                + ("prepare a larger set" if whole else f"raise --validation-faces, {limit} now")
             )
         self._store, self._rows = store, rows
         self.recogniser = gallery

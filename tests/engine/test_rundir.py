@@ -34,8 +34,8 @@ def test_a_run_is_continued_with_the_same_configuration_only(tmp_path: Path) -> 
 
 def test_a_run_from_before_an_option_existed_goes_on_with_its_default(tmp_path: Path) -> None:
     config = Config(tmp_path)
-    with open_run(config, {}):
-        pass
+    with open_run(config, {}) as folder:
+        (folder / "last.pth").touch()
     path = tmp_path / "config.json"
     written = json.loads(path.read_text())
     del written["options"]["rate"]
@@ -55,6 +55,15 @@ def test_a_folder_that_holds_no_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "last.pth").touch()
     with pytest.raises(RunError, match="no run's folder"), open_run(Config(tmp_path), {}):
         pass
+
+
+def test_a_run_that_saved_nothing_yet_gives_way_to_another_configuration(tmp_path: Path) -> None:
+    config = Config(tmp_path / "run")
+    with open_run(config, {}) as folder:
+        (folder / "metrics.jsonl").touch()
+    with open_run(replace(config, rate=0.2), {"train": "abc"}) as folder:
+        assert not (folder / "metrics.jsonl").exists()
+        assert json.loads((folder / "config.json").read_text())["options"]["rate"] == 0.2
 
 
 def test_overwrite_begins_anew(tmp_path: Path) -> None:

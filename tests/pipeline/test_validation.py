@@ -54,3 +54,9 @@ def test_realistic_views_are_harder_and_the_same_each_time(dataset_root: Path, e
         for kind in ("clean", "real", "real")
     )
     assert real[0] == real[1] and real[0]["psnr"] < clean["psnr"]
+
+
+def test_a_limit_that_leaves_one_person_is_named(dataset_root: Path, edgeface_file: Path) -> None:
+    store = FaceStore.open(dataset_root / "val_processed")
+    with pytest.raises(ValidationError, match="4 photographs show 1 of them; raise --validation-faces, 4 now"):
+        VerificationSet(store, EdgeFaceEmbedding(edgeface_file), limit=4)
