@@ -209,7 +209,8 @@ class IdentityBootstrap:
             fmr = np.column_stack([fmr0, fmr0[:, None] + np.cumsum(gain, axis=1)[:, last]])
             fnmr = 1 - np.column_stack([tar0, tar0[:, None] + np.cumsum(hit, axis=1)[:, last]])
             best = np.abs(fmr - fnmr).argmin(axis=1)
-            result[part] = (np.take_along_axis(fmr + fnmr, best[:, None], 1) / 2)[:, 0].clip(0)  # sums fall below by 1e-17
+            crossing = np.take_along_axis(fmr + fnmr, best[:, None], 1)[:, 0] / 2
+            result[part] = crossing.clip(0)  # a sum of shares can fall below 0 by 1e-17
         return result
 
     def _first_refused(self, allowed: NDArray[np.float64]) -> NDArray[np.float64]:
