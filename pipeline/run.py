@@ -1,15 +1,21 @@
 """The whole chain in one command: faces, super-resolver, fine-tuning, evaluation."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 import typer
 
-from engine.cli import command
+from engine.cli import EXIT_GATE, command
 from engine.errors import UserError
-from facial_rec.weights import find_weights
-from pipeline.steps import Step, run_steps
+from engine.files import write_json
+from facial_rec.finetuning.gates import shown
+from facial_rec.sources import find_weights
+from pipeline.steps import Step, StepError, run_step
+from pipeline.validation import ranking, table_line
 
 SCRATCH = "scratch"
 
@@ -37,7 +43,9 @@ class RunConfig:
     cycles: Annotated[
         int,
         typer.Option(
-            min=1, help="Rounds: the super-resolver against the last tuned EdgeFace, the original tuned behind it."
+            min=1,
+            help="Most rounds: the super-resolver against the last tuned EdgeFace, the original tuned behind it, as "
+            "long as validation improves; the best round is evaluated.",
         ),
     ] = 1
     people: Annotated[int, typer.Option(min=4, help="People, when the faces are synthetic.")] = 200
@@ -55,26 +63,66 @@ class RunConfig:
 
 def run(config: RunConfig) -> None:
     """Run the chain that `config` describes."""
-    steps = [_faces(config)]
+    total, numbers = 2 + 2 * config.cycles + (config.edgeface == SCRATCH), count(1)
+
+    def go(step: Step) -> None:
+        run_step(step, f"[{next(numbers)}/{total}]", config.force)
+
+    go(_faces(config))
     if config.edgeface == SCRATCH:
         edgeface = config.runs / "scratch" / "edgeface.pth"
-        steps.append(_scratch(config, edgeface))
+        go(_scratch(config, edgeface))
     else:
         edgeface = find_weights(config.edgeface)
-    tuned, dsr = edgeface, None
-    for cycle in range(1, config.cycles + 1):
-        suffix = "" if cycle == 1 else f"_{cycle}"
-        folder = config.runs / f"dsr{suffix}"
-        steps.append(_super_resolver(config, folder, tuned, dsr))
-        dsr = folder / "best.pth"
-        folder = config.runs / f"edgeface{suffix}"
-        steps.append(_fine_tuning(config, folder, edgeface, dsr))
-        tuned = folder / "edgeface_finetuned.pth"
-    steps.append(_evaluation(config, edgeface, tuned, dsr))
-    run_steps(steps, config.force)
-    print(f"pictures: {config.runs / 'dsr' / 'samples'} (seen, bicubic, restored, original); report: {_report(config)}")
+    best = _best_cycle(config, edgeface, go)
+    go(_evaluation(config, edgeface, best.tuned, best.dsr))
+    print(f"pictures: {best.dsr.parent / 'samples'} (seen, bicubic, restored, original); report: {_report(config)}")
+    if config.cycles > 1:
+        print(f"best cycle: {best.number}; other commands take it by --dsr {best.dsr} and the weights {best.tuned}")
     if config.photos is None:
         print("These are synthetic faces: the figures show that the chain works, and say nothing about real people.")
+
+
+@dataclass(frozen=True)
+class _Cycle:
+    """A super-resolver and the EdgeFace that was tuned behind it."""
+
+    number: int
+    dsr: Path
+    tuned: Path
+
+    @classmethod
+    def of(cls, runs: Path, number: int) -> Self:
+        suffix = "" if number == 1 else f"_{number}"
+        return cls(number, runs / f"dsr{suffix}" / "best.pth", runs / f"edgeface{suffix}" / "edgeface_finetuned.pth")
+
+    def validation(self) -> dict[str, Any]:
+        """Return the figures by size of the tuned weights on the validation people."""
+        summary = json.loads((self.tuned.parent / "summary.json").read_text(encoding="utf-8"))
+        return shown(summary["after"])
+
+
+def _best_cycle(config: RunConfig, edgeface: Path, go: Callable[[Step], None]) -> _Cycle:
+    """Run cycles as long as validation improves, keep the table of each, return the best."""
+    best, tables = _Cycle.of(config.runs, 1), []
+    for number in range(1, config.cycles + 1):
+        cycle, first = _Cycle.of(config.runs, number), number == 1
+        go(_super_resolver(config, cycle, edgeface if first else best.tuned, None if first else best.dsr))
+        try:
+            go(_fine_tuning(config, cycle, edgeface))
+        except StepError as error:
+            if first or error.code != EXIT_GATE:
+                raise
+            break  # the cycle before it holds every gate
+        figures = cycle.validation()
+        tables.append({"cycle": number, "mean_tar": ranking(figures), "validation": figures})
+        write_json(config.runs / "cycles.json", tables)
+        if config.cycles > 1:
+            print(f"cycle {number}, validation: TAR at FAR 1 % by size  {table_line(figures)}", flush=True)
+        if not first and ranking(figures) <= ranking(best.validation()):
+            break
+        best = cycle
+    return best
 
 
 def _report(config: RunConfig) -> Path:
@@ -110,29 +158,30 @@ def _scratch(config: RunConfig, edgeface: Path) -> Step:
     return Step("EdgeFace from scratch", arguments, [*_stores(config), *files], edgeface)
 
 
-def _super_resolver(config: RunConfig, folder: Path, edgeface: Path, init: Path | None) -> Step:
+def _super_resolver(config: RunConfig, cycle: _Cycle, edgeface: Path, init: Path | None) -> Step:
     options, files = _options(config.dsr_config)
-    places = ["--dataset", str(config.dataset), "--out", str(folder), "--device", config.device]
+    places = ["--dataset", str(config.dataset), "--out", str(cycle.dsr.parent), "--device", config.device]
     start = ["--init", str(init)] if init else []
     arguments = ["dsr.train_dsr", "--edgeface", str(edgeface), *places, *start, *options]
-    return Step("super-resolver", arguments, [*_stores(config), edgeface, *files], folder / "best.pth")
+    inputs = [*_stores(config), edgeface, *([init] if init else []), *files]
+    return Step("super-resolver", arguments, inputs, cycle.dsr)
 
 
-def _fine_tuning(config: RunConfig, folder: Path, original: Path, dsr: Path) -> Step:
+def _fine_tuning(config: RunConfig, cycle: _Cycle, original: Path) -> Step:
     options, files = _options(config.finetune_config)
-    places = ["--dataset", str(config.dataset), "--out", str(folder), "--device", config.device, "--dsr", str(dsr)]
-    arguments = ["facial_rec.finetune_edgeface", "--edgeface", str(original), *places, *options]
-    inputs = [*_stores(config), original, dsr, *files]
-    return Step("fine-tuned EdgeFace", arguments, inputs, folder / "edgeface_finetuned.pth")
+    places = ["--dataset", str(config.dataset), "--out", str(cycle.tuned.parent), "--device", config.device]
+    arguments = ["facial_rec.finetune_edgeface", "--edgeface", str(original), "--dsr", str(cycle.dsr)]
+    inputs = [*_stores(config), original, cycle.dsr, *files]
+    return Step("fine-tuned EdgeFace", [*arguments, *places, *options], inputs, cycle.tuned)
 
 
-def _evaluation(config: RunConfig, edgeface: Path, tuned: Path, dsr: Path | None) -> Step:
+def _evaluation(config: RunConfig, edgeface: Path, tuned: Path, dsr: Path) -> Step:
     options, files = _options(config.evaluate_config)
     root, out = config.dataset / "test_processed", config.runs / "evaluation"
     systems = ["--edgeface", str(edgeface), "--dsr", str(dsr), "--finetuned", str(tuned)]
     places = ["--dataset-root", str(root), "--out", str(out), "--device", config.device]
     arguments = ["pipeline.evaluate_dataset", *places, *systems, "--threshold", config.threshold, *options]
-    inputs = [root / "faces.json", edgeface, tuned, *([dsr] if dsr else []), *files]
+    inputs = [root / "faces.json", edgeface, tuned, dsr, *files]
     return Step("evaluation", arguments, inputs, out / "report.json", replaces=True)
 
 

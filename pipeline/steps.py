@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.cli import EXIT_INTERRUPTED
 from engine.errors import UserError
 from engine.files import sha256_of, write_json
 
@@ -29,38 +31,42 @@ class Step:
 
 
 class StepError(UserError):
-    """A command of the chain that failed."""
+    """A command of the chain that failed, with its exit code."""
+
+    def __init__(self, step: Step, code: int) -> None:
+        super().__init__(
+            f"the step '{step.title}' failed with exit code {code}: see the line above; "
+            "the same command goes on from here once that is mended"
+        )
+        self.code = code
 
 
-def run_steps(steps: list[Step], force: bool = False) -> None:
-    """Run the steps in order.
+def run_step(step: Step, position: str = "", force: bool = False) -> None:
+    """Run a step, unless its result is there and its inputs are unchanged.
 
     Args:
-        steps: The chain.
-        force: Run every step, even where nothing has changed.
+        step: The command.
+        position: Where it stands in its chain, for the screen: "[2/5]".
+        force: Run it even where nothing has changed.
 
     Raises:
-        StepError: A command failed; it has printed its own reason, and the steps before it are kept.
-        KeyboardInterrupt: A command was interrupted.
+        StepError: The command failed; it has printed its own reason.
+        KeyboardInterrupt: The command was interrupted.
     """
-    for number, step in enumerate(steps, 1):
-        title, arguments = f"[{number}/{len(steps)}] {step.title}", step.arguments
-        if not force and _is_current(step):
-            print(f"{title}: up to date", flush=True)
-            continue
-        # A result with a record was finished with other inputs; one without was interrupted and is continued.
-        if _record(step).is_file() and not step.replaces:
-            arguments = [*arguments, "--overwrite"]
-        print(f"{title}: python -m {' '.join(arguments)}", flush=True)
-        code = subprocess.run([sys.executable, "-m", *arguments], check=False).returncode
-        if code == 130:
-            raise KeyboardInterrupt
-        if code:
-            raise StepError(
-                f"step {number} ({step.title}) failed with exit code {code}: see the line above; "
-                "the same command goes on from here once that is mended"
-            )
-        write_json(_record(step), _state(step))
+    title, arguments = f"{position} {step.title}".strip(), step.arguments
+    if not force and _is_current(step):
+        print(f"{title}: up to date", flush=True)
+        return
+    # A result with a record was finished with other inputs; one without was interrupted and is continued.
+    if _record(step).is_file() and not step.replaces:
+        arguments = [*arguments, "--overwrite"]
+    print(f"{title}: python -m {shlex.join(arguments)}", flush=True)
+    code = subprocess.run([sys.executable, "-m", *arguments], check=False).returncode
+    if code == EXIT_INTERRUPTED:
+        raise KeyboardInterrupt
+    if code:
+        raise StepError(step, code)
+    write_json(_record(step), _state(step))
 
 
 def _is_current(step: Step) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import steps
-from pipeline.steps import Step, StepError, run_steps
+from pipeline.steps import Step, StepError, run_step
 
 
 @pytest.fixture
@@ -28,41 +28,41 @@ def step(folder: Path, *more: str) -> Step:
 
 
 def test_a_step_runs_once_while_nothing_changes(tmp_path: Path, calls: list[list[str]]) -> None:
-    run_steps([step(tmp_path)])
-    run_steps([step(tmp_path)])
+    run_step(step(tmp_path))
+    run_step(step(tmp_path))
     assert len(calls) == 1
 
 
 def test_a_changed_input_option_or_missing_output_runs_it_again_from_scratch(
     tmp_path: Path, calls: list[list[str]]
 ) -> None:
-    run_steps([step(tmp_path)])
+    run_step(step(tmp_path))
     (tmp_path / "input").write_text("more")
-    run_steps([step(tmp_path)])
-    run_steps([step(tmp_path, "--option")])
+    run_step(step(tmp_path))
+    run_step(step(tmp_path, "--option"))
     (tmp_path / "output").unlink()
-    run_steps([step(tmp_path, "--option")])
-    run_steps([step(tmp_path, "--option")], force=True)
+    run_step(step(tmp_path, "--option"))
+    run_step(step(tmp_path, "--option"), force=True)
     assert len(calls) == 5 and all(call[-1] == "--overwrite" for call in calls[1:])
 
 
 def test_an_unfinished_step_is_continued_not_begun_anew(tmp_path: Path, calls: list[list[str]]) -> None:
     (tmp_path / "output").write_text("half a run")
-    run_steps([step(tmp_path)])
+    run_step(step(tmp_path))
     assert len(calls) == 1 and "--overwrite" not in calls[0]
 
 
 def test_a_failed_step_stops_the_chain_and_leaves_no_record(tmp_path: Path, calls: list[list[str]]) -> None:
     with pytest.raises(StepError, match="exit code 2"):
-        run_steps([step(tmp_path, "2"), step(tmp_path)])
+        run_step(step(tmp_path, "2"))
     assert len(calls) == 1 and not (tmp_path / ".step.json").exists()
     with pytest.raises(KeyboardInterrupt):
-        run_steps([step(tmp_path, "130")])
+        run_step(step(tmp_path, "130"))
 
 
 def test_a_damaged_record_runs_the_step_again(tmp_path: Path, calls: list[list[str]]) -> None:
-    run_steps([step(tmp_path)])
+    run_step(step(tmp_path))
     assert json.loads((tmp_path / ".step.json").read_text())
     (tmp_path / ".step.json").write_text("{")
-    run_steps([step(tmp_path)])
+    run_step(step(tmp_path))
     assert len(calls) == 2

@@ -1,0 +1,55 @@
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from engine.cli import EXIT_GATE
+from pipeline import run as module
+from pipeline.run import RunConfig, run
+from pipeline.steps import Step, StepError
+
+
+@dataclass
+class Chain:
+    """Stands in for the commands: each fine-tuning leaves the next of these rates, or ends with an exit code."""
+
+    rates: list[float | int]
+    commands: list[list[str]] = field(default_factory=list)
+
+    def run_step(self, step: Step, position: str, force: bool) -> None:
+        self.commands.append(step.arguments)
+        if step.arguments[0] != "facial_rec.finetune_edgeface":
+            return
+        rate = self.rates.pop(0)
+        if isinstance(rate, int):
+            raise StepError(step, rate)
+        figures = {"8": {"tar@far=1e-2": rate, "tar@far=1e-3": rate, "accuracy": 0.5}}
+        step.output.parent.mkdir(parents=True)
+        (step.output.parent / "summary.json").write_text(json.dumps({"after": {"dsr": figures, "bicubic": {}}}))
+
+
+@pytest.mark.parametrize(
+    ("rates", "tunings", "best"),
+    [([0.1, 0.2, 0.3], 3, "_3"), ([0.2, 0.3, 0.1], 3, "_2"), ([0.3, 0.2, 0.4], 2, ""), ([0.3, EXIT_GATE, 0.4], 2, "")],
+)
+def test_cycles_go_on_as_long_as_validation_improves_and_the_best_is_evaluated(
+    rates: list[float | int], tunings: int, best: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, runs = Chain(list(rates)), tmp_path / "runs"
+    monkeypatch.setattr(module, "run_step", chain.run_step)
+    (tmp_path / "edgeface.pt").touch()
+    run(RunConfig(tmp_path, str(tmp_path / "edgeface.pt"), runs=runs, cycles=3))
+    assert [command[0] for command in chain.commands].count("facial_rec.finetune_edgeface") == tunings
+    evaluation = chain.commands[-1]
+    assert evaluation[evaluation.index("--dsr") + 1] == str(runs / f"dsr{best}" / "best.pth")
+    assert evaluation[evaluation.index("--finetuned") + 1] == str(runs / f"edgeface{best}" / "edgeface_finetuned.pth")
+    tables = json.loads((runs / "cycles.json").read_text())
+    assert [table["mean_tar"] for table in tables] == [rate for rate in rates[:tunings] if isinstance(rate, float)]
+
+
+def test_a_first_cycle_that_breaks_a_gate_ends_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "run_step", Chain([EXIT_GATE]).run_step)
+    (tmp_path / "edgeface.pt").touch()
+    with pytest.raises(StepError, match="exit code 3"):
+        run(RunConfig(tmp_path, str(tmp_path / "edgeface.pt"), runs=tmp_path / "runs", cycles=2))
