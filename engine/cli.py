@@ -65,6 +65,7 @@ def dispatch(package: str, summary: str, commands: dict[str, tuple[str, str]]) -
         print(f"{summary}\n\nUsage: python -m {package} COMMAND [--help]\n\nCommands:")
         for name, (_, text) in commands.items():
             print(f"  {name:<{width}}  {text}")
+        print(f"\npython -m {package} COMMAND --help shows its options, with defaults, ranges and an example.")
         sys.exit(0)
     name = arguments[0]
     if name not in commands:

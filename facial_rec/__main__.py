@@ -13,6 +13,10 @@ if __name__ == "__main__":
             "get": ("facial_rec.get_weights", "Fetch a published file from the model hub"),
             "embed": ("facial_rec.embed_images", "Embed the faces of a folder"),
             "compare": ("facial_rec.compare_weights", "Compare two weights files on a folder of faces"),
+            "train_edgeface": (
+                "facial_rec.train_edgeface",
+                "Train a small EdgeFace from scratch, without official weights",
+            ),
             "finetune_edgeface": ("facial_rec.finetune_edgeface", "Fine-tune EdgeFace on the super-resolver's outputs"),
             "merge": ("facial_rec.merge", "Merge an adapter into its weights"),
         },

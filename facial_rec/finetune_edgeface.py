@@ -101,6 +101,12 @@ class _Run:
             if self.loop.epoch_ended:
                 self.end_epoch(epoch + 1)
         self.accelerator.print(f"fine-tuned weights: {self.folder / 'edgeface_finetuned.pth'}")
+        best, untuned = self.loop.kept["best"], ranking(shown(self.loop.kept["before"]))
+        if best <= untuned:
+            self.accelerator.print(
+                f"no epoch was better than the original on the validation people (mean TAR {best:.3f}, before "
+                f"{untuned:.3f}): more photographs, or a lower --rate, may help"
+            )
 
     def train_batch(self, batch: Batch) -> dict[str, float]:
         """Take one batch; return its losses by name."""
