@@ -16,18 +16,12 @@ from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_split, parse_sizes
 from pipeline.evaluation.measures import Json
 from pipeline.evaluation.systems import Networks, System, load_networks
-from pipeline.evaluation.thresholds import (
-    Target,
-    ThresholdError,
-    ThresholdFile,
-    parse_target,
-    threshold_for,
-    write_threshold,
-)
+from pipeline.evaluation.thresholds import Target, parse_target, threshold_for
 from pipeline.reporting.summary import MAIN_SYSTEMS, in_hundred, one_in, size_name
 from pipeline.scores.bootstrap import IdentityBootstrap, draw_people, rate_interval
 from pipeline.scores.comparisons import PairScores, all_pairs
 from pipeline.scores.verification import error_rates
+from pipeline.threshold_file import ThresholdError, ThresholdFile, write_threshold
 
 
 @dataclass(frozen=True)
@@ -127,6 +121,7 @@ def _choose(
         str(target),
         system.key,
         {role: networks.hashes[role] for role in roles},
+        networks.files(system),
         {
             "root": split.root.as_posix(),
             "sha256": split.sha256,

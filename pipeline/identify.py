@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from dataset.align import FACE_PX
 from engine.cli import command
 from pipeline.recognition.answers import Identifier
 from pipeline.recognition.backends import RecogniserOptions, open_backend
 from pipeline.recognition.gallery_store import Gallery
 from pipeline.recognition.passphrase import read_passphrase
 from pipeline.recognition.photographs import FaceReader, each, photograph_files
+from pipeline.recognition.threshold_option import threshold_at, threshold_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +28,10 @@ class IdentifyConfig(RecogniserOptions):
         int | None, typer.Option(min=6, max=112, help="Shrink faces to this size first, to see how far it carries.")
     ] = None
     threshold: Annotated[
-        float | None, typer.Option(min=-1, max=1, help="Lowest score that names a person; else the gallery's.")
+        str | None,
+        typer.Option(help="Lowest score that names a person: a number, or @FILE; else the gallery's."),
     ] = None
+    any_system: Annotated[bool, typer.Option(help="Take a threshold file that was chosen for another system.")] = False
     passphrase_file: Annotated[Path | None, typer.Option(help="For encrypted templates; its first line.")] = None
     json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object a face.")] = False
 
@@ -38,8 +42,12 @@ def identify(config: IdentifyConfig) -> int:
     recogniser = open_backend(config)
     with Gallery.open(config.gallery, recogniser.model, read_passphrase(config.passphrase_file)) as gallery:
         people, templates = gallery.templates()
-        threshold = gallery.threshold if config.threshold is None else config.threshold
-    identifier = Identifier(people, templates, threshold)
+        threshold = (
+            gallery.threshold
+            if config.threshold is None
+            else threshold_option(config.threshold, recogniser, config.any_system)
+        )
+    identifier = Identifier(people, templates, threshold_at(threshold, FACE_PX))
     reader = FaceReader(config.min_size, config.threads)
     named = unknown = 0
 
@@ -47,7 +55,9 @@ def identify(config: IdentifyConfig) -> int:
         nonlocal named, unknown
         faces = reader.read(path)
         for number, face in enumerate(faces, 1):
-            answer = identifier.answer(recogniser.embed(face.tensor(config.at_size))[0])
+            seen_px = min(face.size_px, config.at_size or face.size_px)
+            embedding = recogniser.embed(face.tensor(config.at_size))[0]
+            answer = identifier.answer(embedding, threshold_at(threshold, seen_px))
             named, unknown = named + (answer.person is not None), unknown + (answer.person is None)
             record = {"photograph": str(path), "face": number, **answer.as_dict(), **face.place()}
             where = f", face {number} of {len(faces)}" if len(faces) > 1 else ""

@@ -10,6 +10,7 @@ import typer
 from engine.cli import command
 from pipeline.recognition.backends import RecogniserOptions, open_backend
 from pipeline.recognition.photographs import FaceReader
+from pipeline.recognition.threshold_option import threshold_at, threshold_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,18 +21,24 @@ class VerifyConfig(RecogniserOptions):
     second: Annotated[Path, typer.Argument(help="Another.")]
     min_size: Annotated[int, typer.Option(min=12, help="Smallest face to look for, in pixels.")] = 20
     threshold: Annotated[
-        float | None,
-        typer.Option(min=-1, max=1, help="Lowest score of the same person; else the one measured at export."),
+        str | None,
+        typer.Option(help="Lowest score of the same person: a number, or @FILE; else that of the export."),
     ] = None
+    any_system: Annotated[bool, typer.Option(help="Take a threshold file that was chosen for another system.")] = False
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False
 
 
 def verify(config: VerifyConfig) -> None:
     """Print score, threshold and answer."""
     recogniser = open_backend(config)
-    threshold = recogniser.threshold if config.threshold is None else config.threshold
+    chosen = (
+        recogniser.threshold
+        if config.threshold is None
+        else threshold_option(config.threshold, recogniser, config.any_system)
+    )
     reader = FaceReader(config.min_size, config.threads)
     faces = [reader.read(path)[0] for path in (config.first, config.second)]
+    threshold = threshold_at(chosen, min(face.size_px for face in faces))
     one, other = (recogniser.embed(face.tensor())[0] for face in faces)
     score = float(one @ other)
     if config.as_json:

@@ -13,7 +13,7 @@ from torch import nn
 
 from dataset.resolution import LARGEST_VLR_PX, at_own_resolution
 from dsr.network import DSR
-from dsr.weights import load_dsr
+from dsr.weights import PRETRAINED, load_dsr
 from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.embedding import EdgeFaceEmbedding
@@ -92,8 +92,7 @@ def load_deployed(
         hashes["adapter"] = sha256_of(adapted)
     network = load_dsr(dsr) if use_dsr else None
     if network is not None:
-        weights = (value.numpy().tobytes() for value in network.state_dict().values())
-        hashes["dsr"] = hashlib.sha256(b"".join(weights)).hexdigest()
+        hashes["dsr"] = sha256_of(dsr or PRETRAINED)
     return DeployedNetworks(network, small.network.eval(), original.network.eval(), hashes)
 
 

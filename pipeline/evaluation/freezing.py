@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pipeline.evaluation.cells import Cell
 from pipeline.evaluation.faces import HR_PX, Split
 from pipeline.evaluation.systems import System
-from pipeline.evaluation.thresholds import Target, read_threshold, refuse_other_system, threshold_for
+from pipeline.evaluation.thresholds import Target, threshold_for
 from pipeline.scores.comparisons import all_pairs
 from pipeline.scores.verification import ErrorRates, error_rates
+from pipeline.threshold_file import read_threshold, refuse_other_system
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,17 @@ class Networks:
     hashes: dict[str, str]
     device: torch.device
 
+    def files(self, system: System) -> dict[str, str]:
+        """Return the SHA-256 of the files that a system is made of, named as recognisers name them."""
+        found = {"edgeface": self.weights["original"]["sha256"]}
+        if system.edgeface == "adapted":
+            found["adapter"] = self.weights["adapted"]["adapter"]["sha256"]
+        elif system.edgeface != "original":
+            found["edgeface_small"] = self.weights[system.edgeface]["sha256"]
+        if system.restored:
+            found["dsr"] = self.weights["dsr"]["sha256"]
+        return found
+
     def systems(self) -> list[System]:
         """Return the rows that these networks can fill."""
         return [

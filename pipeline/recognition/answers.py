@@ -57,12 +57,18 @@ class Identifier:
         self.threshold = threshold
         self._index = TemplateIndex(templates)
 
-    def answer(self, embedding: NDArray[np.float32]) -> Answer:
-        """Say whose (512,) unit embedding this is. A score equal to the threshold is accepted."""
+    def answer(self, embedding: NDArray[np.float32], threshold: float | None = None) -> Answer:
+        """Say whose (512,) unit embedding this is. A score equal to the threshold is accepted.
+
+        Args:
+            embedding: (512,) of unit length.
+            threshold: For this face alone; None is that of every face.
+        """
+        threshold = self.threshold if threshold is None else threshold
         rows, scores = self._index.best(embedding, 2)
         if len(rows) == 0:
-            return Answer(None, None, None, self.threshold)
+            return Answer(None, None, None, threshold)
         nearest, score = self.people[rows[0]], float(scores[0])
         second = self.people[rows[1]] if len(rows) > 1 else None
         margin = score - float(scores[1]) if len(rows) > 1 else None
-        return Answer(nearest if score >= self.threshold else None, nearest, score, self.threshold, second, margin)
+        return Answer(nearest if score >= threshold else None, nearest, score, threshold, second, margin)

@@ -30,6 +30,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of the files that it is made of: edgeface, edgeface_small, adapter, dsr."""
+        ...
+
+    @property
     def threshold(self) -> float:
         """Lowest similarity that is taken for the same person."""
         ...

@@ -53,6 +53,11 @@ class OnnxRecognizer:
         return str(self.metadata["model"])
 
     @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of the files that it was exported from, by role."""
+        return dict(self.metadata.get("hashes", {}))
+
+    @property
     def threshold(self) -> float:
         """Lowest similarity that is taken for the same person; measured by the export, see its metadata."""
         return float(self.metadata["threshold"])

@@ -18,7 +18,8 @@ class TorchBackend:
 
     def __init__(self, edgeface: str, dsr: Path | None, adapter: str) -> None:
         self._networks = load_deployed(edgeface, dsr, True, None, adapter)
-        self.model = model_hash(self._networks.hashes, "fp32")
+        self.hashes = self._networks.hashes
+        self.model = model_hash(self.hashes, "fp32")
 
     @property
     def threshold(self) -> float:

@@ -44,7 +44,7 @@ def test_people_are_enrolled_once_and_found_again(
     assert enroll(EnrollConfig(gallery=path, photos=people, model=onnx_model)) == 0
     assert "0 of 6 photographs enrolled, 6 were there already" in capsys.readouterr().out
     probe = people / "李雷" / "one.png"
-    assert identify(IdentifyConfig(gallery=path, photos=probe, model=onnx_model, threshold=0.5, json_lines=True)) == 0
+    assert identify(IdentifyConfig(gallery=path, photos=probe, model=onnx_model, threshold="0.5", json_lines=True)) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["person"] == "李雷" and answer["margin"] > 0
 
@@ -55,7 +55,7 @@ def test_below_the_threshold_nobody_is_named(
     path = tmp_path / "people.gallery"
     enroll(EnrollConfig(gallery=path, photos=people, model=onnx_model))
     crop(77).save(tmp_path / "stranger.png")
-    config = IdentifyConfig(gallery=path, photos=tmp_path / "stranger.png", model=onnx_model, threshold=1.0)
+    config = IdentifyConfig(gallery=path, photos=tmp_path / "stranger.png", model=onnx_model, threshold="1.0")
     assert identify(config) == 0
     assert "unknown (nearest" in capsys.readouterr().out
 
