@@ -3,7 +3,7 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -185,12 +185,12 @@ class EdgeFaceEmbedding(nn.Module):
         announce(f"Used as a black box, without feature maps: {reason}")
 
     def _adapt(self, weights: Weights | None, adapter: str | Path) -> None:
-        if weights is None or self.network is None:
+        if weights is None:
             raise MismatchError(
                 f"{self.source}: a black box takes no adapter; give the weights that {adapter} was made for"
             )
         if is_branch(Path(adapter)):
-            self.network = apply_branch(self.network, Path(adapter)).requires_grad_(False)
+            self.network = apply_branch(cast(nn.Module, self.network), Path(adapter)).requires_grad_(False)
             self.adapter_sha256, self.kind = sha256_of(Path(adapter)), f"{self.kind}, resolution branch"
             announce(f"Branched by {adapter}")
             return
