@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dataset.store import FaceStore
-from engine.files import atomic_path
+from engine.files import write_array
 from facial_rec.embedding import EdgeFaceEmbedding
 
 BATCH = 64
@@ -29,8 +29,7 @@ class HrTargets:
             self._embeddings = torch.from_numpy(np.load(path, allow_pickle=False)).to(device)
             return
         self._embeddings = _embed_all(recogniser, store, device)
-        with atomic_path(path) as temporary:
-            np.save(temporary, self._embeddings.cpu().numpy())
+        write_array(path, self._embeddings.cpu().numpy())
 
     def at(self, rows: Tensor, mirrored: Tensor) -> Tensor:
         """Return (B, D) float32 for rows (B,) int64, of the mirror image where `mirrored` (B,) is True."""

@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from engine.files import atomic_path, write_text
+from engine.files import write_array, write_text
 
 BLOCK = 1024  # rows that an interruption can cost
 _VERSION = 2
@@ -57,8 +57,7 @@ class EmbeddingCache:
                 if not files[wanted[0]].is_file():
                     table = _fill(part, blocks, partial(embed, wanted=wanted))
                     for column, number in enumerate(wanted):
-                        with atomic_path(files[number]) as temporary:
-                            np.save(temporary, table[:, column])
+                        write_array(files[number], table[:, column])
                     part.unlink()
                     _progress_of(part).unlink()
         return [np.asarray(np.load(path, mmap_mode="r"), np.float32) for path in files]
