@@ -112,8 +112,8 @@ class Training:
             self.ema.load_state_dict(state["ema"])
             self._optimiser.load_state_dict(state["optimiser"])
         except (RuntimeError, ValueError, KeyError) as error:
-            first = str(error).splitlines()[0]
-            raise CheckpointError(f"the checkpoint belongs to another network ({first}); use another --out") from None
+            reason = str(error).splitlines()[:2][-1].strip()[:80]  # torch's second line says which tensors
+            raise CheckpointError(f"last.pth belongs to another network ({reason}); use another --out") from None
         self._schedule.load_state_dict(state["schedule"])
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])

@@ -20,7 +20,14 @@ from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.embedding_processes import EmbeddingProcesses
 from pipeline.evaluation.evaluate import Plan, differences, evaluate
-from pipeline.evaluation.faces import EvaluationDataError, Split, open_other_split, open_split, parse_sizes
+from pipeline.evaluation.faces import (
+    EvaluationDataError,
+    Split,
+    open_other_split,
+    open_split,
+    parse_sizes,
+    refuse_incomparable,
+)
 from pipeline.evaluation.freezing import Frozen, freeze_thresholds
 from pipeline.evaluation.pair_accuracy import freeze_pair_thresholds
 from pipeline.evaluation.protocols import (
@@ -122,6 +129,7 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     target = parse_target(config.threshold)
     device = pick_device(config.device)
     split = open_split(config.dataset_root)
+    refuse_incomparable(split)
     sizes = parse_sizes(config.sizes, split)
     make_writable(config.out)
     sets = read_image_sets(config.sets, split.keys, split.person, config.out) if config.sets is not None else None

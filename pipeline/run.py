@@ -63,6 +63,8 @@ class RunConfig:
 
 def run(config: RunConfig) -> None:
     """Run the chain that `config` describes."""
+    if config.photos is not None and not config.photos.exists():
+        raise UserError(f"{config.photos}: no such folder or index of photographs; check the path")
     total, numbers = 2 + 2 * config.cycles + (config.edgeface == SCRATCH), count(1)
 
     def go(step: Step) -> None:

@@ -128,6 +128,16 @@ def open_split(root: Path) -> Split:
     return Split(root, keys, person.astype(np.int64), people.tolist(), rule, attributes, sha256, store, files, found)
 
 
+def refuse_incomparable(split: Split) -> None:
+    """Raise `EvaluationDataError` where a split has no genuine or no impostor comparisons."""
+    images = np.bincount(split.person)
+    if len(images) < 2 or images.max() < 2:
+        raise EvaluationDataError(
+            f"{split.root}: {len(split.person)} images of {len(images)} people, the most of one person {images.max()}; "
+            "verification needs two people, and somebody with two images: add some"
+        )
+
+
 def open_other_split(root: Path, evaluated: Split, flag: str) -> Split:
     """Open a split that a threshold is chosen on, and see that it is another one.
 

@@ -296,3 +296,10 @@ def test_only_the_network_that_changed_is_embedded_again(chain, tmp_path, monkey
 def test_the_package_lists_its_commands():
     result = subprocess.run([sys.executable, "-m", "pipeline"], capture_output=True, text=True, check=True)
     assert {"evaluate_dataset", "choose-threshold", "compare"} <= set(result.stdout.split())
+
+
+@pytest.mark.parametrize("people", [["Ann"], ["Ann", "Bo"]])
+def test_a_split_without_comparisons_is_named(people, make_split, arguments, chain, run, tmp_path, capsys):
+    make_split(tmp_path / "few_processed", people, 3, images=1)
+    code = run(evaluate_main, arguments(chain, tmp_path / "out", "--dataset-root", tmp_path / "few_processed"))
+    assert code == 2 and f"few_processed: {len(people)} images of" in capsys.readouterr().err

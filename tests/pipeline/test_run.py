@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli import EXIT_GATE
+from engine.errors import UserError
 from pipeline import run as module
 from pipeline.run import RunConfig, run
 from pipeline.steps import Step, StepError
@@ -46,6 +47,11 @@ def test_cycles_go_on_as_long_as_validation_improves_and_the_best_is_evaluated(
     assert evaluation[evaluation.index("--finetuned") + 1] == str(runs / f"edgeface{best}" / "edgeface_finetuned.pth")
     tables = json.loads((runs / "cycles.json").read_text())
     assert [table["mean_tar"] for table in tables] == [rate for rate in rates[:tunings] if isinstance(rate, float)]
+
+
+def test_missing_photographs_are_named_before_the_first_step(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        run(RunConfig(tmp_path / "nowhere"))
 
 
 def test_a_first_cycle_that_breaks_a_gate_ends_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
