@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dataset.batches import Batch, LowResolutionBatches, View
 from dataset.store import FaceStore
 from dsr.network import DSR
-from dsr.weights import load_dsr, save_dsr
+from dsr.weights import PRETRAINED, load_dsr, save_dsr
 from engine.cli import command
 from engine.errors import GateError, UserError
 from engine.files import sha256_of, write_json
@@ -48,7 +48,7 @@ def finetune(config: FinetuneConfig) -> None:
     batches = _batches(config, store, accelerator)
     inputs = {"edgeface": original.sha256, "train": store.sha256, "validation": held_out.sha256}
     if dsr is not None:
-        inputs["dsr"] = sha256_of(Path(config.dsr)) if config.dsr != "default" else "default"
+        inputs["dsr"] = sha256_of(PRETRAINED if config.dsr == "default" else Path(config.dsr))
     inputs |= {
         name: sha256_of(Path(find_weights(given)))
         for name, given in (("adapter", config.adapter), ("teacher", config.teacher))
@@ -100,7 +100,10 @@ class _Run:
             self.loop.count(self.train_batch(self.batches.at(epoch, index)), shown=("distill",))
             if self.loop.epoch_ended:
                 self.end_epoch(epoch + 1)
-        self.accelerator.print(f"fine-tuned weights: {self.folder / 'edgeface_finetuned.pth'}")
+        written = (
+            f"{self.original.arch}.branch.safetensors" if self.config.tune == "branch" else "edgeface_finetuned.pth"
+        )
+        self.accelerator.print(f"fine-tuned weights: {self.folder / written}")
         best, untuned = self.loop.kept["best"], ranking(shown(self.loop.kept["before"]))
         if best <= untuned:
             self.accelerator.print(
@@ -112,9 +115,8 @@ class _Run:
         """Take one batch; return its losses by name."""
         config, training = self.config, self.training
         training.model.train()
-        torch.manual_seed(
-            config.seed * 1_000_003 + self.loop.batches_done
-        )  # stochastic layers draw from the step alone
+        # Stochastic layers draw from the step alone.
+        torch.manual_seed(config.seed * 1_000_003 + self.loop.batches_done)
         # Rows come in random order with random sizes, so the first ones are a fair share to leave bicubic.
         direct = batch.sizes_px >= HR_PX
         direct[: round(config.bicubic_share * len(direct))] = True
