@@ -2,21 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from dataset.augment import displace
-from facial_rec.objectives import contrastive_loss, feature_loss, identity_loss, relational_loss
-
-
-class Recogniser(Protocol):
-    """What a loss needs of a frozen recogniser (`facial_rec.embedding.EdgeFaceEmbedding` has it)."""
-
-    def embed_with_maps(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(B, 3, 112, 112) in [0, 1] -> unit embeddings (B, D) and the maps of each stage."""
+from facial_rec.objectives import Recogniser, contrastive_loss, feature_loss, identity_loss, relational_loss
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
 """Objectives in the embedding space: the original's place for each face, its relations, people kept apart."""
 
 import math
-from typing import Literal
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-EMBEDDING = 512
 
-MarginKind = Literal["arcface", "cosface"]
+class Recogniser(Protocol):
+    """What a loss needs of a frozen recogniser (`facial_rec.embedding.EdgeFaceEmbedding` has it)."""
+
+    def embed_with_maps(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, 3, 112, 112) in [0, 1] -> unit embeddings (B, D) and the maps of each stage."""
 
 
 def identity_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
@@ -67,7 +70,7 @@ def uniformity(embeddings: Tensor) -> float:
 
     0 is one point, 4 (for large D) an even spread. Source: Wang and Isola, ICML 2020, arXiv 2005.10242, sign turned.
     """
-    distances = torch.nn.functional.pdist(embeddings.float())
+    distances = F.pdist(embeddings.float())
     return -float(distances.square().mul(-2).exp().mean().log())
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +9,7 @@ from torch.nn import functional as F
 
 from dataset.batches import Batch
 from facial_rec.chain import ChainOutput
-from facial_rec.objectives import contrastive_loss, feature_loss, identity_loss, relational_loss
-
-
-class Original(Protocol):
-    """The frozen recogniser whose space is kept (`facial_rec.embedding.EdgeFaceEmbedding` has it)."""
-
-    def embed_with_maps(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(B, 3, 112, 112) in [0, 1] -> unit embeddings (B, D) and the maps of each stage."""
+from facial_rec.objectives import Recogniser, contrastive_loss, feature_loss, identity_loss, relational_loss
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class TuningLoss:
     def __init__(
         self,
         weights: TuningWeights,
-        original: Original,
+        original: Recogniser,
         teacher: nn.Module | None = None,
         anchored: Iterable[nn.Parameter] = (),
         gather: Callable[[Tensor], Tensor] = lambda value: value,
