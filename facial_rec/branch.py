@@ -23,6 +23,7 @@ from facial_rec.refusals import AdapterError
 INPUT_PX = 28
 FORMAT = "edgeface-branch"
 _METADATA = "edgeface_branch"
+_FIRST = "branch.0.weight"
 
 
 class Residual(nn.Module):
@@ -116,7 +117,12 @@ def apply_branch(trunk: nn.Module, path: Path) -> nn.Module:
         changed = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
     if facts.get("base_contents_sha256") != contents_sha256(base):
         raise AdapterError(f"{path}: made for another EdgeFace than this; give the weights that it was made for")
-    network = BranchedEdgeFace(trunk, width=int(changed["branch.0.weight"].shape[0]))
+    if not all(torch.isfinite(tensor).all() for tensor in changed.values()):
+        raise AdapterError(f"{path}: holds NaN or infinite values; make it again")
+    first = changed.get(_FIRST)
+    if first is None or first.dim() != 4:
+        raise AdapterError(f"{path}: does not fit ({_FIRST} is missing or of another shape); make it again")
+    network = BranchedEdgeFace(trunk, width=len(first))
     try:
         network.load_state_dict(network.state_dict() | changed)
     except RuntimeError as error:

@@ -16,6 +16,7 @@ from dsr.network import DSR
 from dsr.weights import PRETRAINED, load_dsr
 from engine.errors import UserError
 from engine.files import sha256_of
+from facial_rec.branch import BranchedEdgeFace
 from facial_rec.embedding import EdgeFaceEmbedding
 from pipeline.deployment.chain import Embed
 from pipeline.evaluation.choices import choose_adapter
@@ -87,6 +88,8 @@ def load_deployed(
         small = EdgeFaceEmbedding(finetuned or edgeface, adapter=adapted)
     if original.network is None or small.network is None:
         raise DeployedError(f"{edgeface}: a black box ({original.kind}) cannot be deployed; give a state_dict file")
+    if isinstance(small.network, BranchedEdgeFace):
+        raise DeployedError(f"{adapter}: a resolution branch runs in evaluations only so far; give a low-rank adapter")
     hashes = {"edgeface": original.sha256, "edgeface_small": small.sha256}
     if adapted is not None:
         hashes["adapter"] = sha256_of(adapted)

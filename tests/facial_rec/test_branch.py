@@ -2,11 +2,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from facial_rec.branch import BranchedEdgeFace, is_branch, write_branch
 from facial_rec.edgeface import build
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.refusals import AdapterError
+from pipeline.deployment.deployed import DeployedError, load_deployed
 
 
 @pytest.fixture
@@ -44,3 +47,23 @@ def test_another_base_is_refused(branch_file: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_branch_is_not_taken_for_one(edgeface_file: Path, tmp_path: Path) -> None:
     assert not is_branch(edgeface_file) and not is_branch(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("damage", ["missing", "shape", "nan"])
+def test_a_damaged_branch_is_refused(damage: str, branch_file: Path, edgeface_file: Path) -> None:
+    with safe_open(branch_file, framework="pt") as file:
+        facts, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    changes = {
+        "missing": {},
+        "shape": {"branch.2.weight": torch.ones(3)},
+        "nan": {"branch.0.bias": torch.full((24,), float("nan"))},
+    }
+    kept = {name: tensor for name, tensor in tensors.items() if damage != "missing" or name != "branch.0.weight"}
+    save_file(kept | changes[damage], branch_file, facts)
+    with pytest.raises(AdapterError, match="make it again"):
+        EdgeFaceEmbedding(edgeface_file, adapter=branch_file)
+
+
+def test_a_branch_is_not_deployed_in_silence(branch_file: Path, edgeface_file: Path) -> None:
+    with pytest.raises(DeployedError, match="resolution branch"):
+        load_deployed(str(edgeface_file), None, True, None, str(branch_file))
