@@ -19,6 +19,7 @@ from torch import nn
 
 from dataset.degrade import low_resolution_canvas
 from dataset.layout import split_folder
+from dataset.resolution import LARGEST_VLR_PX
 from dataset.store import FaceStore
 from engine.cli import command
 from engine.errors import UserError
@@ -30,7 +31,6 @@ from pipeline.deployment.model_card import model_card
 from pipeline.deployment.onnx_chain import onnx_chain, onnx_dsr, onnx_embed
 from pipeline.deployment.synthetic_split import write_synthetic_splits
 from pipeline.recognition.onnx_recognizer import METADATA_KEY, OnnxRecognizer
-from pipeline.recognizer import LARGEST_VLR_PX
 
 SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "torchscript": ".ts", "safetensors": ".safetensors"}
 Tolerance = tuple[float, float]

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dataset.degrade import enlarge
-from dataset.resolution import LARGEST_VLR_PX as LARGEST_VLR_PX
+from dataset.resolution import LARGEST_VLR_PX
 
 FACE_PX = 112
 

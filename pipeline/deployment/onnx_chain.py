@@ -4,13 +4,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from dataset.resolution import LARGEST_VLR_PX
 from pipeline.deployment.chain import Enlarge
 from pipeline.deployment.deployed import DeployedNetworks
 from pipeline.deployment.onnx_difference import as_difference
 from pipeline.deployment.onnx_graph import compose, to_onnx
 from pipeline.deployment.onnx_precision import calibrated, narrowed
 from pipeline.deployment.streamlined import streamlined_dsr, streamlined_embed
-from pipeline.recognizer import LARGEST_VLR_PX
 
 Floats = NDArray[np.float32]
 

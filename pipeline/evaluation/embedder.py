@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from dataset.resolution import LARGEST_VLR_PX
 from facial_rec.edgeface import EMBEDDING_SIZE
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.embedding_processes import EmbeddingProcesses
 from pipeline.evaluation.faces import HR_PX, Picture, Split, stack
 from pipeline.evaluation.systems import Networks, System, Which
-from pipeline.recognizer import LARGEST_VLR_PX, Enlarge, Recognizer, join_views
+from pipeline.recognizer import Enlarge, Recognizer, join_views
 
 BATCH = 64
 

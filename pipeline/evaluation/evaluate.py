@@ -1,7 +1,6 @@
 """The evaluation itself: every system at every size on one split, with intervals and paired differences."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +11,7 @@ from pipeline.evaluation.extremes import Extremes, counts_by_threshold, find_ext
 from pipeline.evaluation.faces import HR_PX, Split
 from pipeline.evaluation.freezing import Frozen
 from pipeline.evaluation.groups import group_figures
-from pipeline.evaluation.measures import (
-    FARS,
-    Json,
-    identification_figures,
-    search_gallery,
-    verification_figures,
-)
+from pipeline.evaluation.measures import Json, identification_figures, search_gallery, verification_figures
 from pipeline.evaluation.pair_accuracy import measure_pairs, with_verification
 from pipeline.evaluation.protocols import ImageSets, PairList, SearchPlan
 from pipeline.evaluation.systems import System
@@ -271,33 +264,3 @@ def _add_intervals(cell: Measured, replicas: IdentityBootstrap) -> None:
     rates = verification["at_threshold"]
     for name, counted in (("fmr", people), ("fnmr", replicas.mated)):
         rates[f"{name}_interval"] = rate_interval(rates[name], cell.replicates[name], counted)
-
-
-def settings_of(plan: Plan, with_unseen: bool) -> dict[str, Any]:
-    """Return the protocol in words and numbers, for the report."""
-    return {
-        "all_pairs": "every HR gallery face against every probe, the same photograph left out",
-        "gallery": "HR faces embedded by the original EdgeFace, so that an enrolled gallery stays valid"
-        + ("; rows of the unseen recogniser have a gallery of their own" if with_unseen else ""),
-        "probes": "faces at each input size, embedded by the system under test",
-        "searches": plan.searches.note if plan.searches else None,
-        "pairs": plan.pairs.source if plan.pairs else None,
-        "pairs_threshold": _pairs_judged_by(plan),
-        "pairs_repeated": plan.pairs.repeated if plan.pairs else 0,
-        "far_targets": list(FARS),
-        "replicates": plan.replicates,
-        "seed": plan.seed,
-        "interval": "95 %, people resampled, threshold recomputed in each replicate" if plan.replicates else None,
-        "most_comparisons_resampled": MOST_COMPARED,
-        "failures": "a comparison with an unreadable face is rejected at every threshold",
-    }
-
-
-def _pairs_judged_by(plan: Plan) -> str | None:
-    if plan.pairs is None:
-        return None
-    if plan.pair_thresholds is not None:
-        return plan.pair_thresholds.origin
-    if len(np.unique(plan.pairs.folds)) > 1:
-        return "each fold by the threshold that is the most accurate on the other folds"
-    return "one fold and no other pairs to choose on: the best threshold in hindsight, which flatters"

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from engine.files import atomic_path, write_json, write_text
-from pipeline.evaluation.evaluate import Measured, Plan, settings_of
+from pipeline.evaluation.evaluate import Measured, Plan
 from pipeline.evaluation.faces import HR_PX, Split
 from pipeline.evaluation.freezing import Frozen
 from pipeline.evaluation.measures import Json
@@ -22,6 +22,7 @@ from pipeline.evaluation.replicates import write_replicates
 from pipeline.evaluation.systems import SYSTEMS, Networks, System
 from pipeline.reporting.page import write_page
 from pipeline.reporting.plots import write_plots
+from pipeline.reporting.protocol import protocol_of
 from pipeline.reporting.summary import (
     headline,
     index_check,
@@ -72,7 +73,7 @@ def build_report(
             "system": f"{platform.system()} {platform.machine()}",
         },
         "data": _data(split, plan),
-        "protocol": {**settings_of(plan, "unseen" in networks.recognisers), "flip": config["flip"]},
+        "protocol": {**protocol_of(plan, "unseen" in networks.recognisers), "flip": config["flip"]},
         "weights": networks.weights,
         "system_hashes": networks.hashes,
         "systems": [

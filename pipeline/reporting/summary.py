@@ -158,7 +158,7 @@ def summary_markdown(report: Json) -> str:
         f"Mirror images {'added' if report['protocol']['flip'] else 'not used'}.",
         "",
         f"Threshold `{threshold['target']}`: {threshold['origin']}. Accept when score >= threshold. "
-        "Intervals: 95 %, people resampled, threshold recomputed.",
+        "Intervals: 95 %, people resampled, threshold recomputed; thresholds of listed pairs stay.",
         "",
         *_tables_by_size(report),
     ]
