@@ -15,34 +15,10 @@ from dsr.losses import LossWeights, RestorationLoss, vgg_distance
 from dsr.network import DSR
 from dsr.samples import sample_grid
 from dsr.weights import PRETRAINED, load_dsr, save_dsr
+from engine import options
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import sha256_of, write_json
-from engine.options import (
-    Accumulate,
-    BatchSize,
-    Blend,
-    Clip,
-    Compile,
-    Degradation,
-    Device,
-    Ema,
-    EpochBatches,
-    Epochs,
-    Jitter,
-    MaxSize,
-    MinSize,
-    Overwrite,
-    Precision,
-    Rate,
-    SaveEvery,
-    Seed,
-    SmallBias,
-    ValidateEvery,
-    ValidationFaces,
-    Warmup,
-    WeightDecay,
-)
 from engine.rundir import open_run
 from engine.runloop import RunLoop
 from engine.runtime import make_accelerator, pick_device, seed_everything
@@ -68,27 +44,27 @@ class TrainConfig:
     ] = field(default_factory=lambda: ["edgeface_xxs.pt"])
     dataset: Annotated[Path, typer.Option(help="Folder with train_processed and val_processed.")] = Path("dataset")
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/dsr")
-    device: Device = "auto"
-    precision: Precision = "auto"
-    epochs: Epochs = 100
-    epoch_batches: EpochBatches = 0
-    batch: BatchSize = 16
-    accumulate: Accumulate = 1
+    device: options.Device = "auto"
+    precision: options.Precision = "auto"
+    epochs: options.Epochs = 100
+    epoch_batches: options.EpochBatches = 0
+    batch: options.BatchSize = 16
+    accumulate: options.Accumulate = 1
     preset: Annotated[
         Literal["small", "base", "large"], typer.Option(help="Size of the network; --init brings its own.")
     ] = "base"
     init: Annotated[str | None, typer.Option(help="Super-resolver to start from; 'default' is the one shipped.")] = None
-    rate: Rate = 1e-3
-    warmup: Warmup = 200
-    weight_decay: WeightDecay = 1e-4
-    clip: Clip = 1.0
-    ema: Ema = 0.999
-    min_size: MinSize = 6
-    max_size: MaxSize = 32
-    small_bias: SmallBias = False
-    degradation: Degradation = "clean"
-    jitter: Jitter = 0.0
-    blend: Blend = 0.0
+    rate: options.Rate = 1e-3
+    warmup: options.Warmup = 200
+    weight_decay: options.WeightDecay = 1e-4
+    clip: options.Clip = 1.0
+    ema: options.Ema = 0.999
+    min_size: options.MinSize = 6
+    max_size: options.MaxSize = 32
+    small_bias: options.SmallBias = False
+    degradation: options.Degradation = "clean"
+    jitter: options.Jitter = 0.0
+    blend: options.Blend = 0.0
     pixel: Annotated[float, typer.Option(min=0, help="Weight of the L1 pixel loss.")] = 1.0
     identity: Annotated[float, typer.Option(min=0, help="Weight of 1 - cosine to the HR embedding.")] = 0.6
     feature: Annotated[float, typer.Option(min=0, help="Weight of matching EdgeFace's stages.")] = 0.18
@@ -104,12 +80,12 @@ class TrainConfig:
         typer.Option(min=0, max=8, help="EdgeFace sees restored faces shifted by up to this, px."),
     ] = 3.0
     channels_last: Annotated[bool, typer.Option(help="Memory layout of the network.")] = True
-    compile: Compile = False
-    seed: Seed = 0
-    save_every: SaveEvery = 500
-    validate_every: ValidateEvery = 1
-    validation_faces: ValidationFaces = 1000
-    overwrite: Overwrite = False
+    compile: options.Compile = False
+    seed: options.Seed = 0
+    save_every: options.SaveEvery = 500
+    validate_every: options.ValidateEvery = 1
+    validation_faces: options.ValidationFaces = 1000
+    overwrite: options.Overwrite = False
 
 
 def train(config: TrainConfig) -> None:

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from dataset.batches import Batch, LowResolutionBatches, View
 from dataset.store import FaceStore
+from engine import options
 from engine.cli import command
 from engine.errors import UserError
-from engine.options import BatchSize, Device, Epochs, Jitter, Overwrite, Precision, Rate, SaveEvery, Seed
 from engine.rundir import open_run
 from engine.runloop import RunLoop
 from engine.runtime import make_accelerator, pick_device, seed_everything
@@ -39,16 +39,16 @@ class ScratchConfig:
     out: Annotated[Path, typer.Option(help="Folder of the run; the weights are edgeface.pth in it.")] = Path(
         "runs/scratch"
     )
-    device: Device = "auto"
-    precision: Precision = "auto"
-    epochs: Epochs = 10
-    batch: BatchSize = 32
-    rate: Rate = 1e-3
+    device: options.Device = "auto"
+    precision: options.Precision = "auto"
+    epochs: options.Epochs = 10
+    batch: options.BatchSize = 32
+    rate: options.Rate = 1e-3
     margin_kind: Annotated[MarginKind, typer.Option(help="Which margin loss.")] = "cosface"
-    jitter: Jitter = 0.5
-    seed: Seed = 0
-    save_every: SaveEvery = 500
-    overwrite: Overwrite = False
+    jitter: options.Jitter = 0.5
+    seed: options.Seed = 0
+    save_every: options.SaveEvery = 500
+    overwrite: options.Overwrite = False
 
 
 class MarginNetwork(nn.Module):

@@ -6,32 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.options import (
-    Accumulate,
-    BatchSize,
-    Blend,
-    Clip,
-    Compile,
-    Cutout,
-    Degradation,
-    Device,
-    Ema,
-    EpochBatches,
-    Epochs,
-    Jitter,
-    MaxSize,
-    MinSize,
-    Overwrite,
-    Precision,
-    Rate,
-    SaveEvery,
-    Seed,
-    SmallBias,
-    ValidateEvery,
-    ValidationFaces,
-    Warmup,
-    WeightDecay,
-)
+from engine import options
 from facial_rec.margins import MarginKind
 from facial_rec.tuning import Tune
 
@@ -51,17 +26,17 @@ class FinetuneConfig:
     ] = "runs/dsr/best.pth"
     dataset: Annotated[Path, typer.Option(help="Folder with train_processed and val_processed.")] = Path("dataset")
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/edgeface")
-    device: Device = "auto"
-    precision: Precision = "auto"
-    epochs: Epochs = 10
-    epoch_batches: EpochBatches = 0
-    batch: BatchSize = 32
-    accumulate: Accumulate = 1
-    rate: Rate = 2e-4
-    warmup: Warmup = 200
-    weight_decay: WeightDecay = 0.05
-    clip: Clip = 1.0
-    ema: Ema = 0.999
+    device: options.Device = "auto"
+    precision: options.Precision = "auto"
+    epochs: options.Epochs = 10
+    epoch_batches: options.EpochBatches = 0
+    batch: options.BatchSize = 32
+    accumulate: options.Accumulate = 1
+    rate: options.Rate = 2e-4
+    warmup: options.Warmup = 200
+    weight_decay: options.WeightDecay = 0.05
+    clip: options.Clip = 1.0
+    ema: options.Ema = 0.999
     adapter: Annotated[Path | None, typer.Option(help="Adapter to start from, made for --edgeface.")] = None
     tune: Annotated[Tune, typer.Option(help="Which weights of EdgeFace learn.")] = "all"
     rank: Annotated[
@@ -76,13 +51,13 @@ class FinetuneConfig:
     bicubic_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the low-resolution faces that skip the super-resolver.")
     ] = 0.25
-    min_size: MinSize = 6
-    max_size: MaxSize = 32
-    small_bias: SmallBias = False
-    degradation: Degradation = "clean"
-    jitter: Jitter = 0.5
-    blend: Blend = 0.3
-    cutout: Cutout = 0.0
+    min_size: options.MinSize = 6
+    max_size: options.MaxSize = 32
+    small_bias: options.SmallBias = False
+    degradation: options.Degradation = "clean"
+    jitter: options.Jitter = 0.5
+    blend: options.Blend = 0.3
+    cutout: options.Cutout = 0.0
     distill: Annotated[float, typer.Option(min=0, help="Weight of 1 - cosine to the original's HR embedding.")] = 1.0
     relational: Annotated[float, typer.Option(min=0, help="Weight of matching similarities within a batch.")] = 10.0
     teacher: Annotated[
@@ -98,11 +73,11 @@ class FinetuneConfig:
     contrastive: Annotated[float, typer.Option(min=0, help="Weight of InfoNCE against other people.")] = 0.0
     margin: Annotated[float, typer.Option(min=0, help="Weight of the margin loss over training people.")] = 0.01
     margin_kind: Annotated[MarginKind, typer.Option(help="Which margin loss.")] = "cosface"
-    compile: Compile = False
-    seed: Seed = 0
-    save_every: SaveEvery = 500
-    validate_every: ValidateEvery = 1
-    validation_faces: ValidationFaces = 1000
+    compile: options.Compile = False
+    seed: options.Seed = 0
+    save_every: options.SaveEvery = 500
+    validate_every: options.ValidateEvery = 1
+    validation_faces: options.ValidationFaces = 1000
     max_hr_drop: Annotated[
         float, typer.Option(min=0, help="Gate: largest loss of accuracy at full size, percentage points.")
     ] = 0.5
@@ -116,4 +91,4 @@ class FinetuneConfig:
     max_overlap: Annotated[
         float, typer.Option(min=0, max=1, help="Gate: largest rise of the equal error rate at full size.")
     ] = 0.05
-    overwrite: Overwrite = False
+    overwrite: options.Overwrite = False
