@@ -9,8 +9,8 @@ import typer
 
 from engine.cli import command
 from engine.runtime import pick_device
+from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.cells import embed_cells
-from pipeline.evaluation.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_split, parse_sizes

@@ -13,8 +13,8 @@ import typer
 from engine.cli import command, config_as_dict
 from engine.files import make_writable
 from engine.runtime import pick_device
+from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.cells import cells_of, embed_cells
-from pipeline.evaluation.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.distractors import load_distractors
 from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.embedding_cache import EmbeddingCache

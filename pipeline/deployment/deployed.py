@@ -18,8 +18,8 @@ from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.branch import BranchedEdgeFace
 from facial_rec.embedding import EdgeFaceEmbedding
+from pipeline.choices import choose_adapter
 from pipeline.deployment.chain import Embed
-from pipeline.evaluation.choices import choose_adapter
 from pipeline.recognizer import Recognizer
 
 Floats = NDArray[np.float32]

@@ -12,7 +12,7 @@ from dsr.weights import load_dsr
 from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.embedding import EdgeFaceEmbedding
-from pipeline.evaluation.choices import choose_adapter
+from pipeline.choices import choose_adapter
 from pipeline.recognizer import Enlarge
 
 PACKAGES = Path(__file__).parents[2]
