@@ -392,6 +392,7 @@ def table(outcomes: list[tuple[Case, Outcome]]) -> list[str]:
     for case, outcome in outcomes:
         said = " / ".join(outcome.said).replace("|", "\\|").replace("<", "&lt;").replace(str(ROOT), ".")
         said = re.sub(r"\.staging-\w+", ".staging-...", said)
+        said = re.sub(r"\b[0-9a-f]{32}\b", "...", said)  # what is cached is named by its hash
         rows.append(f"| {case.what} | `{case.command}` | {said} | {outcome.code} |")
     return rows
 

@@ -102,7 +102,8 @@ def _export(config: ExportConfig, threshold: float | None = None) -> None:
     with atomic_path(target) as temporary:
         exported = _WRITERS[config.format](networks, config, information, temporary)
         print(f"comparing with the source on up to {config.faces} faces at {config.sizes} px")
-        parities = parity.compare(networks.embed, exported, store, sizes, config.faces)
+        takes_full_size = config.format == "onnx"
+        parities = parity.compare(networks.embed, exported, store, sizes, config.faces, takes_full_size)
         print(parity.table(parities))
         parity.check(parities, *TOLERANCES[config.precision], config.max_tar_drop)
         information |= {"parity": [line.as_dict() for line in parities], "threshold": threshold or _threshold(parities)}

@@ -39,7 +39,7 @@ class Parity:
         max_difference: Largest difference of an embedding's value.
         min_cosine: Of the least alike pair of embeddings; `mean_cosine` over all.
         tar_before: TAR at FAR 1e-2 against the full-size gallery, of the source; None if not measurable.
-        tar_after: Of the export, which embeds gallery and probes itself.
+        tar_after: Of the export, which embeds the probes, and the gallery too if it takes full-size faces.
         drop_interval: 95 % interval of `tar_before - tar_after`, people resampled.
         threshold: Of the export at FAR 1e-3 (at 1e-2 if that is not measurable).
     """
@@ -59,7 +59,12 @@ class Parity:
 
 
 def compare(
-    source: EmbedFaces, exported: EmbedFaces, store: FaceStore, sizes_px: list[int], limit: int
+    source: EmbedFaces,
+    exported: EmbedFaces,
+    store: FaceStore,
+    sizes_px: list[int],
+    limit: int,
+    takes_full_size: bool = True,
 ) -> list[Parity]:
     """Embed held-out faces by both and compare, at every size.
 
@@ -69,11 +74,13 @@ def compare(
         store: Faces of people who took no part in training.
         sizes_px: Sizes of the probes; the gallery is at full size.
         limit: Most faces, those of people with several photographs first.
+        takes_full_size: Whether the export holds the way of full-size faces; else the source embeds both galleries.
     """
     rows = _rows(store.person, limit)
     person = np.unique(store.person[rows], return_inverse=True)[1]
     faces = store.batch(rows).float() / 255
-    galleries = [_embed(embed, faces) for embed in (source, exported)]
+    gallery = _embed(source, faces)
+    galleries = [gallery, _embed(exported, faces) if takes_full_size else gallery]
     results = []
     for size in sizes_px:
         seen = faces if size == HR_PX else shrink(faces, size)

@@ -18,7 +18,9 @@ from pipeline.recognition.onnx_recognizer import OnnxRecognizer
 
 onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
 
-from pipeline.deployment.onnx_precision import narrowed, quantised  # noqa: E402
+from pipeline.deployment.onnx_graph import to_onnx  # noqa: E402
+from pipeline.deployment.onnx_precision import calibrated, narrowed, quantised  # noqa: E402
+from pipeline.deployment.streamlined import streamlined_dsr  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,26 @@ def test_a_recogniser_equals_itself_and_another_is_noticed(deployed: DeployedNet
     (other,) = parity.compare(deployed.embed, lambda faces: -deployed.embed(faces), store, [16], 12)
     with pytest.raises(parity.ParityError, match="at 16 px"):
         parity.check([other], 1e-4, 0.999, 0.01)
+
+
+def test_what_takes_no_full_size_faces_is_compared_against_the_sources_gallery(
+    deployed: DeployedNetworks, source: Path
+) -> None:
+    def small_only(faces: np.ndarray) -> np.ndarray:
+        return deployed.embed(faces) if faces.shape[-1] < 112 else -deployed.embed(faces)
+
+    store = FaceStore.open(source / "val_processed")
+    (whole,) = parity.compare(deployed.embed, small_only, store, [16], 40)
+    (apart,) = parity.compare(deployed.embed, small_only, store, [16], 40, takes_full_size=False)
+    assert apart.tar_after == apart.tar_before == whole.tar_before and whole.tar_after != whole.tar_before
+
+
+def test_int8_computes_the_residual_convolutions_and_nothing_else(deployed: DeployedNetworks) -> None:
+    canvases = np.random.default_rng(0).random((4, 3, 112, 112), np.float32)
+    graph = calibrated(to_onnx(streamlined_dsr(deployed.dsr)), canvases).graph
+    eight_bits = [tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
+    weights = sorted(list(tensor.dims) for tensor in eight_bits if len(tensor.dims) > 1)
+    assert weights == 4 * [[32, 32, 3, 3]] + 4 * [[48, 48, 3, 3]]
 
 
 @pytest.mark.parametrize("axis", [0, 1])
