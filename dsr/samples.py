@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.utils import make_grid, save_image
 
 from dataset.degrade import enlarge, shrink
 from engine.files import atomic_path
@@ -23,6 +22,8 @@ class Grid:
 
     def save(self, path: Path) -> None:
         """Write the picture atomically; the suffix chooses the format."""
+        from torchvision.utils import save_image  # here, since a second of imports is not for --help to wait for
+
         with atomic_path(path) as temporary:
             save_image(self.tensor, temporary, format=path.suffix[1:])
 
@@ -30,6 +31,8 @@ class Grid:
 @torch.no_grad()
 def sample_grid(model: nn.Module, faces: Tensor, sizes_px: tuple[int, ...] = (8, 12, 16, 24, 32)) -> Grid:
     """Show each of (B, 3, 112, 112) faces at one of the sizes, in turn."""
+    from torchvision.utils import make_grid  # here, as in `Grid.save`
+
     tiles = []
     for number in range(len(faces)):
         face = faces[number : number + 1]

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -121,6 +120,8 @@ def build_architecture(architecture: Architecture) -> nn.Module:
     """Build a network with fresh weights; see `build`."""
     if architecture.network == "ldc":
         return LDCNet()
+    import timm  # here, since its two seconds are not for commands that build no network
+
     network: nn.Module = timm.create_model(architecture.network, num_classes=EMBEDDING_SIZE)
     if architecture.rank_ratio is not None:
         _factor_linears(network, architecture.rank_ratio, None if architecture.factored_head else "head")

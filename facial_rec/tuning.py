@@ -3,7 +3,6 @@
 from typing import Literal, cast
 
 import torch
-from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -61,6 +60,8 @@ def prepare_tuning(network: nn.Module, tune: Tune, rank: int = 8) -> nn.Module:
 
 def drop_paths(network: nn.Module, chance: float) -> None:
     """Skip blocks at random while training (stochastic depth, Huang et al., ECCV 2016), deeper ones more often."""
+    from timm.layers.drop import DropPath  # here, as in `facial_rec.edgeface.build_architecture`
+
     blocks = [module for module in network.modules() if hasattr(module, "drop_path")]
     for number, block in enumerate(blocks if chance else []):
         block.drop_path = DropPath(chance * (number + 1) / len(blocks))

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from dataset.degrade import Degradation, enlarge, realistic_canvas, shrink
 from dataset.store import FaceStore
@@ -122,6 +121,11 @@ class VerificationSet:
 
 
 def _likeness(seen: Tensor, faces: Tensor) -> dict[str, float]:
+    from torchmetrics.functional.image import (  # here, since two seconds of imports are not for --help to wait for
+        peak_signal_noise_ratio,
+        structural_similarity_index_measure,
+    )
+
     psnr = peak_signal_noise_ratio(seen, faces, data_range=1.0, dim=(1, 2, 3))
     ssim = structural_similarity_index_measure(seen, faces, data_range=1.0)
     return {"psnr": float(psnr), "ssim": float(ssim if isinstance(ssim, Tensor) else ssim[0])}
