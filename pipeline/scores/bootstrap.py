@@ -133,7 +133,7 @@ class IdentityBootstrap:
         impostor_people: NDArray[np.integer],
         weights: Weights,
     ) -> None:
-        down, down_genuine = np.argsort(-impostor, kind="stable"), np.argsort(-genuine, kind="stable")
+        down, down_genuine = np.argsort(-impostor), np.argsort(-genuine)
         self._events = _Events(
             impostor[down],
             impostor_people[down, 0].astype(np.int32),
