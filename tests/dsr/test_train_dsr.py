@@ -61,6 +61,19 @@ def test_a_run_leaves_what_a_researcher_expects(whole_run: Path) -> None:
     assert load_dsr(whole_run / "best.pth").preset == "small"
 
 
+def test_a_run_says_what_bicubic_reaches_once_and_where_to_start_with_few_faces(
+    dataset_root: Path, edgeface_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*arguments(dataset_root, edgeface_file, tmp_path, "--rate", "0", "--identity", "0")) == 0
+    said = capsys.readouterr().out
+    assert said.count("bicubic, TAR") == 1 and said.count("epoch 1, TAR") == said.count("epoch 2, TAR") == 1
+    assert "faces are few to train on: --init default" in said
+    assert "no epoch was better than bicubic enlargement" in said
+    started = arguments(dataset_root, edgeface_file, tmp_path / "started", "--init", "default", "--epochs", "1")
+    assert call(*started) == 0
+    assert "faces are few" not in capsys.readouterr().out
+
+
 def test_the_same_command_after_the_end_changes_nothing(
     whole_run: Path, dataset_root: Path, edgeface_file: Path
 ) -> None:
