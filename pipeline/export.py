@@ -80,7 +80,8 @@ def export(config: ExportConfig) -> None:
     """Load, translate, compare, write."""
     if config.precision != "fp32" and config.format != "onnx":
         raise ExportError(f"--precision {config.precision} needs --format onnx, found {config.format}")
-    if config.dataset != _PREPARED or _PREPARED.exists():
+    # A checkout has code in a folder of that name.
+    if config.dataset != _PREPARED or any(split_folder(_PREPARED, split).exists() for split in ("train", "val")):
         return _export(config)
     print(
         f"{_PREPARED}: nothing prepared here, so numbers and angles are compared on synthetic faces; threshold: "

@@ -147,6 +147,7 @@ def test_with_nothing_prepared_synthetic_faces_are_compared_and_the_usual_thresh
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "dataset").mkdir()  # as in a checkout, where it holds code
     export(ExportConfig(edgeface=str(source / "edgeface_xxs.pth"), dsr=source / "dsr.pth", sizes="16", faces=20))
     assert "nothing prepared here" in capsys.readouterr().out
     metadata = OnnxRecognizer(tmp_path / "runs" / "export" / "recogniser.onnx").metadata
