@@ -65,7 +65,7 @@ def identify(config: IdentifyConfig) -> int:
 
     failures = each(files, identify_one, lambda line: _tell({"error": line}, line, config.json_lines))
     if not config.json_lines:
-        print(f"{len(files)} photographs: {named} faces named, {unknown} unknown, {len(failures)} photographs failed")
+        print(f"photographs {len(files)}, failed {len(failures)}; faces named {named}, unknown {unknown}")
     return 1 if failures else 0
 
 
