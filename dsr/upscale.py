@@ -15,6 +15,7 @@ from dataset.images import SUFFIXES, ImageError, read_image, write_png
 from dsr.network import DSR
 from dsr.restoration import restore
 from dsr.weights import load_dsr
+from engine import options
 from engine.cli import command
 from engine.errors import UserError
 from engine.runtime import pick_device
@@ -32,7 +33,7 @@ class UpscaleConfig:
     source: Annotated[Path, typer.Argument(help="An image, or a folder of images (with its sub-folders).")]
     out: Annotated[Path, typer.Argument(help="A .png file, or the folder that receives one PNG an image.")]
     dsr: Annotated[str | None, typer.Option(help="Super-resolver file; without it, the trained default.")] = None
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    device: options.Device = "auto"
     overwrite: Annotated[bool, typer.Option(help="Replace files that are already there.")] = False
 
 

@@ -5,6 +5,10 @@ from typing import Annotated, Literal
 import typer
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Processes = Annotated[
+    int,
+    typer.Option(min=1, max=16, help="Processes that embed; with --device cuda each takes the next GPU (not tried)."),
+]
 Precision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     typer.Option(help="Of forward and backward; auto is bf16 where the processor has it, else fp32."),

@@ -10,6 +10,7 @@ import typer
 from numpy.typing import NDArray
 
 from dataset.layout import LayoutError, identify, list_images
+from engine import options
 from engine.cli import command
 from engine.runtime import pick_device
 from facial_rec.embedding import EdgeFaceEmbedding
@@ -30,7 +31,7 @@ class CompareConfig:
     faces: Annotated[Path, typer.Argument(help="Folder of aligned faces; people's folders allow verification.")]
     limit: Annotated[int, typer.Option(min=2, max=_MOST_FACES, help="Faces used, evenly spread.")] = 1000
     batch: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 64
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    device: options.Device = "auto"
     json: Annotated[bool, typer.Option(help="Print JSON.")] = False
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from dataset.layout import list_images
+from engine import options
 from engine.cli import command
 from engine.files import atomic_path
 from engine.runtime import pick_device
@@ -26,7 +27,7 @@ class EmbedConfig:
     adapter: Annotated[Path | None, typer.Option(help="Adapter made for these weights.")] = None
     batch: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 64
     flip: Annotated[bool, typer.Option(help="Add the mirror image's embedding before normalising.")] = False
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    device: options.Device = "auto"
 
 
 def embed_images(config: EmbedConfig) -> None:

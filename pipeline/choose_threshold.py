@@ -1,18 +1,21 @@
 """Choose a threshold on development people and write it down, to be used unchanged on others."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
+from engine import options
 from engine.cli import command
 from engine.runtime import pick_device
 from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.cells import embed_cells
 from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.embedding_cache import EmbeddingCache
+from pipeline.evaluation.embedding_processes import several
 from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_split, parse_sizes
 from pipeline.evaluation.measures import Json
 from pipeline.evaluation.systems import Networks, System, load_networks
@@ -40,7 +43,8 @@ class ChooseConfig:
     ] = "auto"
     sizes: Annotated[str, typer.Option(help="Input sizes in pixels, joined by commas; pooled.")] = "8,12,16,24,32"
     per_size: Annotated[bool, typer.Option(help="A threshold for each input size as well, and full size.")] = False
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    device: options.Device = "auto"
+    processes: options.Processes = 1
     edgeface: Annotated[str | None, typer.Option(help="Original EdgeFace; none given: that of the last run.")] = None
     dsr: Annotated[str, typer.Option(help="Super-resolver: a file, auto, default, none.")] = "auto"
     finetuned: Annotated[str, typer.Option(help="Fine-tuned EdgeFace: a file, auto, none.")] = "auto"
@@ -59,18 +63,21 @@ def choose_threshold(config: ChooseConfig) -> None:
     if target.kind not in ("eer", "far"):
         raise ThresholdError(f"--target {config.target}: give far=1e-3 or eer; a number needs no choosing")
     split = open_split(config.development)
-    networks = load_networks(
+    device = pick_device(config.device)
+    load = partial(
+        load_networks,
         choose_edgeface(config.edgeface),
         choose_dsr(config.dsr),
         choose_finetuned(config.finetuned),
         config.adapter,
-        pick_device(config.device),
     )
+    networks = load(device)
     system = _system(config.system, networks)
     sizes = () if system.hr else parse_sizes(config.sizes, split)
     sizes = (*sizes, HR_PX) if system.hr or config.per_size else sizes
-    embedder = Embedder(split, networks, EmbeddingCache(config.cache), config.flip)
-    scores = _scores(embedder, system, sizes, split)
+    with several(config.processes, load, device) as processes:
+        embedder = Embedder(split, networks, EmbeddingCache(config.cache), config.flip, processes)
+        scores = _scores(embedder, system, sizes, split)
     chosen = _choose(config, target, system, networks, split, scores)
     write_threshold(config.out, chosen)
     print(_in_words(config, chosen))

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from engine import options
 from engine.cli import command, config_as_dict
 from engine.files import make_writable
 from engine.runtime import pick_device
@@ -18,7 +18,7 @@ from pipeline.evaluation.cells import cells_of, embed_cells
 from pipeline.evaluation.distractors import load_distractors
 from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.embedding_cache import EmbeddingCache
-from pipeline.evaluation.embedding_processes import EmbeddingProcesses
+from pipeline.evaluation.embedding_processes import several
 from pipeline.evaluation.evaluate import Plan, differences, evaluate
 from pipeline.evaluation.faces import (
     EvaluationDataError,
@@ -57,13 +57,8 @@ class EvaluateConfig:
     threshold: Annotated[
         str, typer.Option(help="A number in [-1, 1]; eer or far=1e-3, chosen on --development; or @FILE.")
     ] = "0.35"
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
-    processes: Annotated[
-        int,
-        typer.Option(
-            min=1, max=16, help="Processes that embed; with --device cuda each takes the next GPU (not tried)."
-        ),
-    ] = 1
+    device: options.Device = "auto"
+    processes: options.Processes = 1
     out: Annotated[Path, typer.Option(help="Folder that receives the report.")] = Path("runs/evaluation")
     edgeface: Annotated[
         str | None, typer.Option(help="Original EdgeFace; none given: that of the last run, else edgeface_xxs.pt.")
@@ -146,7 +141,7 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     networks = load(device)
     systems = choose_systems(networks, config.systems)
     cache = EmbeddingCache(config.cache if config.keep else None)
-    with EmbeddingProcesses(config.processes, load, device) if config.processes > 1 else nullcontext() as processes:
+    with several(config.processes, load, device) as processes:
 
         def embedder_of(faces: Split) -> Embedder:
             return Embedder(faces, networks, cache, config.flip, processes)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 import typer
 
+from engine import options
 from engine.cli import EXIT_GATE, command
 from engine.errors import UserError
 from engine.files import write_json
@@ -36,7 +37,7 @@ class RunConfig:
     ] = "edgeface_xxs.pt"
     dataset: Annotated[Path, typer.Option(help="Folder of the prepared splits.")] = Path("dataset")
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs")
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto"
+    device: options.Device = "auto"
     threshold: Annotated[str, typer.Option(help="Threshold of the evaluation: a number, eer, far=1e-3 or @FILE.")] = (
         "0.35"
     )

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from functools import partial
 from multiprocessing.sharedctypes import Synchronized
 from types import TracebackType
@@ -60,6 +61,11 @@ class EmbeddingProcesses:
                 "--processes: one of them was ended from outside, as happens where memory is short; run again with "
                 "fewer, the embeddings made so far are kept"
             ) from None
+
+
+def several(count: int, load: Load, device: torch.device) -> "EmbeddingProcesses | nullcontext[None]":
+    """Return the pool for a `with` statement, or what gives None where one process is enough."""
+    return EmbeddingProcesses(count, load, device) if count > 1 else nullcontext()
 
 
 def device_of(number: int, device: torch.device) -> torch.device:

@@ -10,6 +10,7 @@ import torch
 
 from dataset.store import FaceStore
 from engine.errors import UserError
+from pipeline.choose_threshold import main as choose_main
 from pipeline.evaluate_dataset import main as evaluate_main
 from pipeline.evaluation import embedder
 from pipeline.evaluation.embedder import Chain, embed_faces
@@ -50,6 +51,18 @@ def test_an_evaluation_by_two_processes_says_what_one_says(chain, report_folder,
         expected = by_one[result["system"], result["size_px"]]
         assert result["verification"]["auc"] == pytest.approx(expected["verification"]["auc"], abs=1e-4)
         assert result["identification"]["cmc"] == expected["identification"]["cmc"]
+
+
+def test_a_threshold_chosen_by_two_processes_is_that_chosen_by_one(chain, tmp_path, run):
+    networks = ["--edgeface", chain / "original.pth", "--dsr", chain / "dsr.pth", "--finetuned", "none"]
+    given = [chain / "val_processed", *networks, "--adapter", "none", "--sizes", "8", "--target", "far=0.05"]
+    chosen = []
+    for count in (1, 2):
+        place = ["--cache", tmp_path / f"cache_{count}", "--out", tmp_path / f"by_{count}.json"]
+        assert run(choose_main, [*given, "--processes", count, "--bootstrap", 0, *place]) == 0
+        chosen.append(json.loads((tmp_path / f"by_{count}.json").read_text()))
+    assert chosen[0]["value"] == pytest.approx(chosen[1]["value"], abs=1e-4)
+    assert multiprocessing.active_children() == []
 
 
 def test_each_process_takes_the_next_cuda_device_unless_one_is_named(monkeypatch):
