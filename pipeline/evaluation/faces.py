@@ -77,9 +77,11 @@ class Split:
     def view_key(self, size_px: int) -> str:
         """Return a hash of what `views` depends on; of files on disk it reads sizes and times, not their bytes."""
         digest = hashlib.sha256(f"{self.sha256} {size_px}".encode())
-        for key, path in sorted(self.vlr_files.get(size_px, {}).items()):
+        files = sorted(self.vlr_files.get(size_px, {}).items())
+        folders = {folder: folder.resolve() for folder in {path.parent for _, path in files}}  # slow for each file
+        for key, path in files:
             found = path.stat()
-            digest.update(f"{key} {path.resolve()} {found.st_size} {found.st_mtime_ns}\n".encode())
+            digest.update(f"{key} {folders[path.parent] / path.name} {found.st_size} {found.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
     def view_source(self, size_px: int) -> str:
