@@ -74,6 +74,8 @@ class RestorationLoss:
             person: (B,) int64.
             draws: (B, 3) in [0, 1): the displacement.
             known: HR embeddings (B, D) of each recogniser, where they were computed ahead; else they are computed.
+                Those are of faces in their place, so that a displaced face is asked for the same embedding; computed
+                ones are of faces displaced alike, which is the milder demand, and which stage maps need.
 
         Returns:
             Each term unweighted under its name, their weighted sum under "loss", and with several recognisers each

@@ -78,7 +78,12 @@ class TrainConfig:
     ] = 0.0
     displace: Annotated[
         float,
-        typer.Option(min=0, max=8, help="EdgeFace sees restored faces shifted by up to this, px."),
+        typer.Option(
+            min=0,
+            max=8,
+            help="EdgeFace sees restored faces shifted by up to this, px; with --feature, --jitter or --blend the "
+            "targets are of faces shifted alike.",
+        ),
     ] = 3.0
     channels_last: Annotated[bool, typer.Option(help="Memory layout of the network.")] = True
     compile: options.Compile = False
