@@ -84,12 +84,12 @@ def _run(config: TrainConfig | FinetuneConfig) -> None:
 
 
 def _batches_in(config: AblationConfig, kind: str, options: dict[str, Any], folder: Path) -> int:
-    """Return how many batches fit the time, from two short trainings of different length."""
+    """Return how many batches fit the time, from two short trainings of different length, after one to warm up."""
     kept = folder / f"batches_in_{config.seconds:g}_s.json"
     if kept.is_file():
         return int(json.loads(kept.read_text(encoding="utf-8")))
     spent = []
-    for count in (2, 2 + TIMED_BATCHES):
+    for count in (2, 2, 2 + TIMED_BATCHES):
         short = {"epoch_batches": count, "validation_faces": 60, "overwrite": True, "max_hr_drop": 100.0}
         short |= {"max_impostor_mean": 1.0, "min_rank_share": 0.0, "max_overlap": 1.0, "min_uniformity_share": 0.0}
         if kind == "dsr":
@@ -97,7 +97,7 @@ def _batches_in(config: AblationConfig, kind: str, options: dict[str, Any], fold
         begin = time.process_time()
         _run(_config(config, kind, options | short, folder / "timing"))
         spent.append(time.process_time() - begin)
-    batches = max(1, round(config.seconds * TIMED_BATCHES / (spent[1] - spent[0])))
+    batches = max(1, round(config.seconds * TIMED_BATCHES / (spent[2] - spent[1])))
     kept.write_text(json.dumps(batches), encoding="utf-8")
     return batches
 
