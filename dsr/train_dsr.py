@@ -112,7 +112,8 @@ def train(config: TrainConfig) -> None:
     inputs |= {"train": store.sha256, "validation": held_out.sha256}
     if initial:
         inputs["init"] = sha256_of(initial)
-    with open_run(config, inputs, accelerator.is_main_process) as folder:
+    files = [*(each.source for each in recognisers), *([initial] if initial else [])]
+    with open_run(config, inputs, accelerator.is_main_process, files) as folder:
         seed_everything(config.seed)
         validation = VerificationSet(
             held_out, recognisers[0], limit=config.validation_faces, degradation=config.degradation

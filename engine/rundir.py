@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ class RunError(UserError):
 
 
 @contextmanager
-def open_run(config: Any, inputs: dict[str, str], is_main: bool = True) -> Iterator[Path]:
+def open_run(config: Any, inputs: dict[str, str], is_main: bool = True, files: Iterable[Path] = ()) -> Iterator[Path]:
     """Claim `config.out` for this process and yield it.
 
     A new folder gets `config.json`: every option, the SHA-256 of every input file, and the versions in use. An
@@ -34,9 +34,11 @@ def open_run(config: Any, inputs: dict[str, str], is_main: bool = True) -> Itera
         config: The command's dataclass, with an `out` and an `overwrite` field.
         inputs: Name to content hash of what the run reads (weights, store).
         is_main: False in the processes that must not write.
+        files: The files among what it reads: they are never cleared away.
 
     Raises:
-        RunError: Another process is writing there, or the configuration differs.
+        RunError: Another process is writing there, the configuration differs, the folder holds no run, or what must
+            be cleared away for a new one is an input.
     """
     folder: Path = config.out
     if not is_main:
@@ -49,45 +51,54 @@ def open_run(config: Any, inputs: dict[str, str], is_main: bool = True) -> Itera
     except Timeout:
         raise RunError(f"{folder}: another run is writing here; wait for it, or choose another --out") from None
     try:
-        _match_or_write_config(folder, config, inputs)
+        _match_or_write_config(folder, config, inputs, files)
         yield folder
     finally:
         lock.release()
 
 
-def _match_or_write_config(folder: Path, config: Any, inputs: dict[str, str]) -> None:
+def _match_or_write_config(folder: Path, config: Any, inputs: dict[str, str], files: Iterable[Path]) -> None:
     path = folder / "config.json"
     options = config_as_dict(config)
-    begun = any(folder.glob("*.pth"))  # a run that was refused or killed before its first checkpoint binds nobody
-    if path.is_file() and begun and not config.overwrite:
-        earlier = _read(path)
-        # A version that has learned a new option goes on as if it had always stood at its default.
-        _refuse_difference(folder, {**default_options(type(config)), **earlier["options"]}, options, "option")
-        _refuse_difference(folder, earlier["inputs"], inputs, "input")
-        return
     if path.is_file():
-        _clear(folder)
+        earlier = _read(path)
+        if _has_weights(folder) and not config.overwrite:
+            # A version that has learned a new option goes on as if it had always stood at its default.
+            _refuse_difference(folder, {**default_options(type(config)), **earlier["options"]}, options, "option")
+            _refuse_difference(folder, earlier["inputs"], inputs, "input")
+            return
+        _clear(folder, files)
     elif (folder / "last.pth").exists():
         raise RunError(f"{folder}: holds a last.pth but no config.json, so it is no run's folder; choose another --out")
     versions = {"python": sys.version.split()[0], "torch": torch.__version__}
     write_json(path, {"options": options, "inputs": inputs, "versions": versions, "command": sys.argv})
 
 
-def _clear(folder: Path) -> None:
+def _has_weights(folder: Path) -> bool:
+    """Whether a run saved any: one that was refused or killed before its first checkpoint binds nobody."""
+    saved = [*folder.glob("*.pth"), *folder.glob("*.safetensors")]
+    return any(not path.name.startswith((".", "nonfinite_batch")) for path in saved)  # "." are half-written ones
+
+
+def _clear(folder: Path, files: Iterable[Path]) -> None:
     """Remove what an earlier run wrote, so that no result of it can pass for one of the new run."""
-    for pattern in ("*.pth", "*.safetensors", "metrics.jsonl", "summary.json"):
-        for stale in folder.glob(pattern):
-            stale.unlink()
-    for name in ("samples", "tensorboard"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    patterns = ("*.pth", "*.safetensors", "metrics.jsonl", "summary.json", "samples", "tensorboard")
+    stale = [path for pattern in patterns for path in folder.glob(pattern)]
+    for file in files:
+        if any(file.resolve().is_relative_to(path.resolve()) for path in stale):
+            raise RunError(
+                f"{file}: is read by this run, and beginning anew in {folder} would delete it; choose another --out"
+            )
+    for path in stale:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        value["options"], value["inputs"]
+        {**value["options"], **value["inputs"]}
     except (ValueError, KeyError, TypeError):
-        raise RunError(f"{path}: not a run's config.json; choose another --out or pass --overwrite") from None
+        raise RunError(f"{path}: not a run's config.json, so nothing here is touched; choose another --out") from None
     return value
 
 

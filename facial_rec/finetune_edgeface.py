@@ -47,14 +47,15 @@ def finetune(config: FinetuneConfig) -> None:
     held_out = FaceStore.open(config.dataset / "val_processed")
     batches = _batches(config, store, accelerator)
     inputs = {"edgeface": original.sha256, "train": store.sha256, "validation": held_out.sha256}
-    if dsr is not None:
-        inputs["dsr"] = sha256_of(PRETRAINED if config.dsr == "default" else Path(config.dsr))
-    inputs |= {
-        name: sha256_of(Path(find_weights(given)))
+    files = {
+        name: find_weights(given)
         for name, given in (("adapter", config.adapter), ("teacher", config.teacher))
         if given is not None
     }
-    with open_run(config, inputs, accelerator.is_main_process) as folder:
+    if dsr is not None:
+        files["dsr"] = PRETRAINED if config.dsr == "default" else Path(config.dsr)
+    inputs |= {name: sha256_of(path) for name, path in files.items()}
+    with open_run(config, inputs, accelerator.is_main_process, [original.source, *files.values()]) as folder:
         seed_everything(config.seed)
         validation = VerificationSet(held_out, original, limit=config.validation_faces, degradation=config.degradation)
         _Run(config, folder, accelerator, original, dsr, batches, validation).train()

@@ -237,6 +237,16 @@ def test_bad_input_is_one_line_with_exit_code_2(
     assert len(errors) == 1 and word in errors[0]
 
 
+def test_a_run_does_not_overwrite_the_weights_that_it_starts_from(
+    whole_run: Path, dataset_root: Path, edgeface_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (whole_run / "best.pth").read_bytes()
+    more = ["--init", str(whole_run / "best.pth"), "--overwrite"]
+    assert call(*arguments(dataset_root, edgeface_file, whole_run, *more)) == 2
+    assert "best.pth: is read by this run" in capsys.readouterr().err
+    assert (whole_run / "best.pth").read_bytes() == before
+
+
 def test_another_configuration_on_the_same_folder_is_refused(
     whole_run: Path, dataset_root: Path, edgeface_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,44 @@ def test_overwrite_begins_anew(tmp_path: Path) -> None:
         assert not (folder / "last.pth").exists()
 
 
+@pytest.mark.parametrize("name", ["best.pth", "a.safetensors", "samples/init.pth"])
+def test_what_a_run_reads_is_not_cleared_away(name: str, tmp_path: Path) -> None:
+    config, read = Config(tmp_path / "run"), tmp_path / "run" / name
+    with open_run(config, {}) as folder:
+        read.parent.mkdir(exist_ok=True)
+        read.write_text("precious")
+        (folder / "last.pth").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    for file in (read, tmp_path / "link" / name):
+        anew = open_run(replace(config, overwrite=True), {"init": "abc"}, files=[tmp_path / "other.pth", file])
+        with pytest.raises(RunError, match="would delete it"), anew:
+            pass
+    assert read.read_text() == "precious" and (folder / "last.pth").exists()
+
+
+@pytest.mark.parametrize("text", ['{"model_type": "bert"}', '{"options": [], "inputs": []}', "[]", "no json"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_config_that_is_no_runs_protects_its_folder(text: str, overwrite: bool, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "model.safetensors").write_text("precious")
+    opened = open_run(Config(tmp_path, overwrite=overwrite), {})
+    with pytest.raises(RunError, match=r"not a run's config\.json"), opened:
+        pass
+    assert (tmp_path / "config.json").read_text() == text and (tmp_path / "model.safetensors").exists()
+
+
+def test_leftovers_of_a_killed_run_bind_nobody_and_its_weights_do(tmp_path: Path) -> None:
+    config = Config(tmp_path)
+    with open_run(config, {}) as folder:
+        (folder / ".last.x1y2.pth").touch()
+        (folder / "nonfinite_batch1.pth").touch()
+    with open_run(replace(config, rate=0.2), {}) as folder:
+        assert [path.name for path in folder.glob("*.pth")] == []
+        (folder / "a.lowres.safetensors").touch()
+    with pytest.raises(RunError, match="another option"), open_run(config, {}):
+        pass
+
+
 def test_a_second_process_on_the_same_folder_is_refused(tmp_path: Path, root: Path) -> None:
     program = (
         "from tests.engine.test_rundir import Config, open_run, RunError\nfrom pathlib import Path\n"

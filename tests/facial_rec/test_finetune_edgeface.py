@@ -124,6 +124,7 @@ def test_an_adapter_is_trained_further(given: list[str], tmp_path: Path) -> None
     adapter = tmp_path / "run" / "edgeface_xxs.lowres.safetensors"
     assert call([*small, "--out", str(tmp_path / "further"), "--adapter", str(adapter)]) == 0
     assert (tmp_path / "further" / "edgeface_xxs.lowres.safetensors").is_file()
+    assert call([*small, "--adapter", str(adapter), "--overwrite"]) == 2 and adapter.is_file()
 
 
 def test_joint_without_a_super_resolver_is_refused(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
