@@ -58,7 +58,7 @@ class BranchedEdgeFace(nn.Module):
             nn.Conv2d(width, middle, 2, stride=2),
             Residual(middle),
             Residual(middle),
-        )
+        ).to(next(trunk.parameters()).device)
         self.upper = nn.ModuleList([stages[2], stages[3]])
         self.norm_pre, self.head = trunk.get_submodule("norm_pre"), trunk.get_submodule("head")
 

@@ -77,7 +77,7 @@ class _Run:
         self.config, self.folder, self.accelerator, self.original = config, folder, accelerator, original
         self.batches, self.validation = batches, validation
         start = EdgeFaceEmbedding(config.edgeface, adapter=config.adapter) if config.adapter else original
-        network = prepare_tuning(start.trainable_copy().to(accelerator.device), config.tune, config.rank)
+        network = prepare_tuning(start.trainable_copy(), config.tune, config.rank).to(accelerator.device)
         drop_paths(network, config.drop_path)
         head = margin_head(config.margin_kind, len(batches.store.people)) if config.margin else None
         chain = Chain(network, dsr, head, joint=config.joint, watched=config.feature > 0)
@@ -198,8 +198,8 @@ class _Run:
 
     @property
     def base(self) -> dict[str, Tensor]:
-        """The original's tensors."""
-        return cast(nn.Module, self.original.network).state_dict()
+        """The original's tensors, on the CPU."""
+        return {name: tensor.cpu() for name, tensor in cast(nn.Module, self.original.network).state_dict().items()}
 
     def facts(self, metadata: dict[str, Any]) -> dict[str, Any]:
         """Return what an adapter file says of itself."""

@@ -70,7 +70,7 @@ def uniformity(embeddings: Tensor) -> float:
 
     0 is one point, 4 (for large D) an even spread. Source: Wang and Isola, ICML 2020, arXiv 2005.10242, sign turned.
     """
-    distances = F.pdist(embeddings.float())
+    distances = F.pdist(embeddings.float().cpu())  # MPS has no pdist, nor float64
     return -float(distances.square().mul(-2).exp().mean().log())
 
 
@@ -79,6 +79,6 @@ def effective_rank(embeddings: Tensor) -> float:
 
     Source: Roy and Vetterli, EUSIPCO 2007. A collapsed space has 1; the largest is min(N, D).
     """
-    values = torch.linalg.svdvals(embeddings.double())
+    values = torch.linalg.svdvals(embeddings.cpu().double())
     shares = values / values.sum().clamp_min(1e-12)
     return math.exp(float(-(shares * shares.clamp_min(1e-12).log()).sum()))

@@ -17,8 +17,9 @@ class LowRank(nn.Module):
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
         rows, columns = weight.flatten(1).shape
-        self.down = nn.Parameter(torch.randn(rank, columns) / columns**0.5)
-        self.up = nn.Parameter(torch.zeros(rows, rank))
+        # Drawn on the CPU: the same on every device.
+        self.down = nn.Parameter((torch.randn(rank, columns) / columns**0.5).to(weight.device))
+        self.up = nn.Parameter(torch.zeros(rows, rank, device=weight.device))
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the adapted weight, in the shape of the original."""
@@ -37,7 +38,7 @@ def prepare_tuning(network: nn.Module, tune: Tune, rank: int = 8) -> nn.Module:
         rank: Rank of those products.
 
     Returns:
-        The same network; for "branch" a `BranchedEdgeFace`.
+        The same network; for "branch" a `BranchedEdgeFace`. New weights are on the device of those that were there.
     """
     network.requires_grad_(tune == "all")
     for name, parameter in network.named_parameters():

@@ -1,8 +1,9 @@
+import pytest
 import timm
 import torch
 from torch import nn
 
-from facial_rec.tuning import drop_paths, merged_state, prepare_tuning
+from facial_rec.tuning import Tune, drop_paths, merged_state, prepare_tuning
 
 
 def network() -> nn.Module:
@@ -25,6 +26,13 @@ def test_each_choice_frees_the_weights_it_names() -> None:
     assert norms and all(
         parameter.ndim < 2 or "temperature" in name for name, parameter in network().named_parameters() if name in norms
     )
+
+
+@pytest.mark.parametrize("tune", ["lowrank", "branch"])
+def test_new_weights_are_on_the_device_of_the_network(tune: Tune) -> None:
+    tuned = prepare_tuning(network().to("meta"), tune)
+    assert {parameter.device.type for parameter in tuned.parameters()} == {"meta"}
+    assert tuned(torch.zeros(2, 3, 112, 112, device="meta")).shape == (2, 512)
 
 
 def test_low_rank_products_start_at_zero_and_merge_into_plain_weights() -> None:
