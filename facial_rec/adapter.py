@@ -151,6 +151,11 @@ def apply_adapter(state: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Te
     return tuned
 
 
+def factors_of(tensors: Mapping[str, Tensor], key: str) -> list[Tensor]:
+    """Return what an adapter's tensors say of one of the base: the tensor itself, its two thin factors, or nothing."""
+    return [tensors[key + suffix] for suffix in ("", _UP, _DOWN) if key + suffix in tensors]
+
+
 def _with_product(adapter: Adapter, weight: Tensor, key: str) -> Tensor:
     up, down = adapter.tensors[key + _UP], adapter.tensors.get(key + _DOWN)
     matrix = (len(weight), weight.numel() // len(weight)) if weight.dim() > 1 else None

@@ -18,7 +18,7 @@ from engine.rundir import open_run
 from engine.runloop import RunLoop
 from engine.runtime import make_accelerator, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training
-from facial_rec.adapter import write_adapter
+from facial_rec.adapter import read_adapter, write_adapter
 from facial_rec.branch import write_branch
 from facial_rec.chain import Chain, ChainEmbedding
 from facial_rec.embedding import EdgeFaceEmbedding
@@ -29,7 +29,7 @@ from facial_rec.finetuning.objective import TuningLoss, TuningWeights
 from facial_rec.margins import margin_head
 from facial_rec.objectives import effective_rank, uniformity
 from facial_rec.sources import find_weights
-from facial_rec.tuning import drop_paths, merged_state, prepare_tuning
+from facial_rec.tuning import check_adapter_size, drop_paths, merged_state, prepare_tuning
 from pipeline.validation import SIZES_PX, VerificationSet, ranking, table_line
 
 CHECKPOINT = "edgeface-finetuning"
@@ -42,6 +42,9 @@ def finetune(config: FinetuneConfig) -> None:
         raise UserError("--tune branch: replaces the stages that --feature matches and --adapter changes; drop those")
     accelerator = make_accelerator(pick_device(config.device), config.precision, config.accumulate)
     original = EdgeFaceEmbedding(config.edgeface, device=accelerator.device)
+    earlier = read_adapter(config.adapter).tensors if config.adapter else {}
+    if config.tune == "lowrank":
+        check_adapter_size(original.trainable_copy(), config.rank, earlier)
     dsr = _super_resolver(config, accelerator.device)
     store = FaceStore.open(config.dataset / "train_processed")
     held_out = FaceStore.open(config.dataset / "val_processed")

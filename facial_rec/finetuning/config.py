@@ -40,7 +40,11 @@ class FinetuneConfig:
     adapter: Annotated[Path | None, typer.Option(help="Adapter to start from, made for --edgeface.")] = None
     tune: Annotated[Tune, typer.Option(help="Which weights of EdgeFace learn.")] = "all"
     rank: Annotated[
-        int, typer.Option(min=1, help="Rank of --tune lowrank, which also writes an adapter file (below 400 kB to 9).")
+        int,
+        typer.Option(
+            min=1,
+            help="Rank of --tune lowrank, which also writes an adapter (below 400 kB to 9); --adapter adds its rank.",
+        ),
     ] = 9
     drop_path: Annotated[
         float, typer.Option(min=0, max=0.9, help="Stochastic depth: chance that EdgeFace's last block is skipped.")

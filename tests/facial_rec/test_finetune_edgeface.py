@@ -118,13 +118,16 @@ def test_a_resolution_branch_is_written_and_taken_like_an_adapter(
     assert branched(torch.rand(1, 3, 112, 112)).shape == (1, 512)
 
 
-def test_an_adapter_is_trained_further(given: list[str], tmp_path: Path) -> None:
+def test_an_adapter_is_trained_further(given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = [*given, "--dsr", "none", "--tune", "lowrank", "--rank", "2", "--epochs", "1"]
     assert call(small) == 0
     adapter = tmp_path / "run" / "edgeface_xxs.lowres.safetensors"
     assert call([*small, "--out", str(tmp_path / "further"), "--adapter", str(adapter)]) == 0
     assert (tmp_path / "further" / "edgeface_xxs.lowres.safetensors").is_file()
     assert call([*small, "--adapter", str(adapter), "--overwrite"]) == 2 and adapter.is_file()
+    capsys.readouterr()
+    assert call([*small, "--out", str(tmp_path / "large"), "--adapter", str(adapter), "--rank", "12"]) == 2
+    assert "beside that of --adapter" in capsys.readouterr().err and not (tmp_path / "large").exists()
 
 
 def test_joint_without_a_super_resolver_is_refused(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
