@@ -31,7 +31,7 @@ Jitter = Annotated[float, typer.Option(min=0, max=2, help="Augmentation: pose, l
 Blend = Annotated[float, typer.Option(min=0, max=1, help="Augmentation: share of faces blended with others.")]
 Cutout = Annotated[float, typer.Option(min=0, max=1, help="Augmentation: share of faces with a patch hidden.")]
 Compile = Annotated[bool, typer.Option(help="Compile the network with torch.compile.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything.")]
 SaveEvery = Annotated[int, typer.Option(min=1, help="Batches between checkpoints.")]
 ValidateEvery = Annotated[int, typer.Option(min=1, help="Epochs between validations.")]
 ValidationFaces = Annotated[int, typer.Option(min=4, help="Most faces used to validate.")]

@@ -119,11 +119,11 @@ class _Run:
         """Take one batch; return its losses by name."""
         config, training = self.config, self.training
         training.model.train()
-        # Stochastic layers draw from the step alone.
-        torch.manual_seed(config.seed * 1_000_003 + self.loop.batches_done)
-        # Rows come in random order with random sizes, so the first ones are a fair share to leave bicubic.
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        # Stochastic layers draw from the step and the process alone.
+        torch.manual_seed((config.seed * 1_000_003 + self.loop.batches_done + rank * 500_009) % 2**64)
         direct = batch.sizes_px >= HR_PX
-        direct[: round(config.bicubic_share * len(direct))] = True
+        direct[: _bicubic_rows(config.bicubic_share, len(direct), rank, world)] = True
         with self.accelerator.accumulate(training.model):
             with self.accelerator.autocast():
                 terms = self.loss(training.model(batch.canvas, direct, batch.person, batch.sizes_px), batch)
@@ -223,6 +223,14 @@ def _super_resolver(config: FinetuneConfig, device: torch.device) -> DSR | None:
     if config.joint:
         raise UserError("--joint: needs a super-resolver; pass --dsr FILE or --dsr default")
     return None
+
+
+def _bicubic_rows(share: float, count: int, rank: int, world: int) -> int:
+    """Return how many of a process's `count` faces stay bicubic: the global batch's first ones do, on all processes.
+
+    Rows come in random order with random sizes, so the first ones are a fair share.
+    """
+    return min(count, max(0, round(share * count * world) - rank * count))
 
 
 def _batches(config: FinetuneConfig, store: FaceStore, accelerator: Accelerator) -> LowResolutionBatches:

@@ -13,7 +13,7 @@ from dsr.network import DSR
 from dsr.weights import load_dsr, save_dsr
 from engine.checkpoint import load_checkpoint
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.finetune_edgeface import main
+from facial_rec.finetune_edgeface import _bicubic_rows, main
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,35 @@ def test_a_killed_run_resumes_to_the_same_weights(given: list[str], tmp_path: Pa
     one, two = (load_checkpoint(tmp_path / run / "last.pth", "edgeface-finetuning") for run in ("run", "killed"))
     assert [name for name in one["model"] if not torch.equal(one["model"][name], two["model"][name])] == []
     assert one["best"] == two["best"]
+
+
+def test_two_processes_learn_what_one_learns_with_the_same_global_batch(
+    given: list[str], tmp_path: Path, root: Path
+) -> None:
+    # Of eight faces three stay bicubic; of each four it would be two, so four of eight.
+    given = [*given, "--epochs", "1", "--bicubic-share", "0.4", "--hr-share", "0", "--rate", "1e-4"]
+    assert call(given) == 0
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "facial_rec.finetune_edgeface"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", *launch, *given, "--out", str(tmp_path / "two")]
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+    def means(run: str) -> dict[str, float]:
+        lines = (tmp_path / run / "metrics.jsonl").read_text().splitlines()
+        event = next(event for event in map(json.loads, lines) if event.pop("event") == "train")
+        return dict(event)
+
+    assert means("two") == pytest.approx(means("run"), rel=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.4, 1.0])
+def test_the_faces_that_stay_bicubic_are_those_of_the_global_batch(share: float) -> None:
+    for world in (1, 2, 4):
+        count = 16 // world
+        parts = [_bicubic_rows(share, count, rank, world) for rank in range(world)]
+        chosen = [position < part for part in parts for position in range(count)]
+        assert chosen == [position < round(share * 16) for position in range(16)]
 
 
 def test_joint_training_moves_the_super_resolver_too(given: list[str], tmp_path: Path, dsr_file: Path) -> None:
