@@ -2,13 +2,14 @@
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from engine.errors import UserError
-from engine.files import atomic_path
+from engine.files import write_bytes
 
 
 class CheckpointError(UserError):
@@ -17,10 +18,17 @@ class CheckpointError(UserError):
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a dict of tensors and plain values atomically; the earlier file stays until the new one is whole."""
-    buffer = io.BytesIO()  # torch's own writer reports a full disk as an internal error, a plain write names it
-    torch.save(state, buffer)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(buffer.getbuffer())
+    write_with(path, lambda buffer: torch.save(state, buffer))
+
+
+def write_with(path: Path, save: Callable[[io.BytesIO], Any]) -> None:
+    """Write atomically what one of torch's writers puts into a buffer.
+
+    On a full disk they report an internal error of their own; a plain write names it.
+    """
+    buffer = io.BytesIO()
+    save(buffer)
+    write_bytes(path, buffer.getbuffer())
 
 
 def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:

@@ -37,9 +37,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if (
-            isinstance(error, OSError) and error.errno and error.filename is None
-        ):  # a failed write does not know its file
+        # A failed write does not know its file, or knows the temporary one.
+        if isinstance(error, OSError) and error.errno and error.filename in (None, name):
             error.filename = str(path)
         raise
 
@@ -58,7 +57,7 @@ def make_writable(folder: Path) -> None:
         raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write `data` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
-from engine.files import atomic_path, sha256_of
+from engine.files import sha256_of, write_bytes
 from facial_rec.contents import contents_sha256
 from facial_rec.refusals import AdapterError
 
@@ -75,8 +75,7 @@ def write_adapter(
         "version": _VERSION,
         "base_contents_sha256": contents_sha256(base_state),
     }
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {_METADATA: json.dumps(stated, sort_keys=True, allow_nan=False)})
+    write_bytes(path, serialise(tensors, {_METADATA: json.dumps(stated, sort_keys=True, allow_nan=False)}))
 
 
 def read_adapter(path: str | Path) -> Adapter:

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from engine.files import atomic_path
+from engine.checkpoint import save_checkpoint
 from facial_rec.contents import contents_sha256
 
 FINETUNED_FORMAT = "edgeface-finetuned"
@@ -31,5 +30,4 @@ def save_finetuned(path: Path, arch: str, state_dict: Mapping[str, Tensor], meta
         "backbone_state_dict": backbone,
         "metadata": dict(metadata) | {"contents_sha256": contents_sha256(backbone)},
     }
-    with atomic_path(path) as temporary:
-        torch.save(checkpoint, temporary)
+    save_checkpoint(path, checkpoint)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from engine.files import atomic_path
+from engine.checkpoint import save_checkpoint, write_with
+from engine.files import write_bytes
 from facial_rec.contents import contents_sha256
 from facial_rec.edgeface import INPUT_SIZE_PX
 from facial_rec.notices import no_deprecation_notices
@@ -47,15 +48,14 @@ def save_weights(path: Path, weights: Weights, form: Format, precision: Precisio
     """
     state = stored_state(weights, precision)
     metadata = {"arch": weights.arch, "source_sha256": weights.sha256, "contents_sha256": contents_sha256(state)}
-    with atomic_path(path) as temporary:
-        if form == "state_dict":
-            torch.save(state, temporary)
-        elif form == "safetensors":
-            save_file(state, temporary, metadata)
-        else:
-            network = _rounded(weights, state)
-            extra = {METADATA_FILE: json.dumps(metadata)}
-            (_save_script if form == "torchscript" else _save_exported)(network, temporary, extra)
+    if form == "state_dict":
+        save_checkpoint(path, state)
+    elif form == "safetensors":
+        write_bytes(path, serialise(state, metadata))
+    else:
+        network = _rounded(weights, state)
+        extra = {METADATA_FILE: json.dumps(metadata)}
+        (_save_script if form == "torchscript" else _save_exported)(network, path, extra)
 
 
 def stored_state(weights: Weights, precision: Precision) -> dict[str, Tensor]:
@@ -78,7 +78,7 @@ def _save_script(network: nn.Module, path: Path, extra: dict[str, str]) -> None:
         script = torch.jit.trace(  # type: ignore[no-untyped-call]
             network, torch.zeros(2, 3, INPUT_SIZE_PX, INPUT_SIZE_PX)
         )
-        torch.jit.save(script, path, _extra_files=extra)
+        write_with(path, lambda buffer: torch.jit.save(script, buffer, _extra_files=extra))
 
 
 def _save_exported(network: nn.Module, path: Path, extra: dict[str, str]) -> None:
@@ -86,4 +86,4 @@ def _save_exported(network: nn.Module, path: Path, extra: dict[str, str]) -> Non
     example = (torch.zeros(2, 3, INPUT_SIZE_PX, INPUT_SIZE_PX),)
     with no_deprecation_notices():
         program = torch.export.export(network, example, dynamic_shapes=({0: batch},))
-        torch.export.save(program, path, extra_files=extra)
+        write_with(path, lambda buffer: torch.export.save(program, buffer, extra_files=extra))
