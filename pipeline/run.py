@@ -9,12 +9,14 @@ from typing import Annotated, Any, Self
 
 import typer
 
+from dataset.layout import split_folder
 from engine import options
 from engine.cli import EXIT_GATE, command
 from engine.errors import UserError
 from engine.files import write_json
 from facial_rec.finetuning.gates import shown
 from facial_rec.sources import find_weights
+from pipeline.evaluation.thresholds import parse_target
 from pipeline.steps import Step, StepError, run_step
 from pipeline.validation import ranking, table_line
 
@@ -66,6 +68,7 @@ def run(config: RunConfig) -> None:
     """Run the chain that `config` describes."""
     if config.photos is not None and not config.photos.exists():
         raise UserError(f"{config.photos}: no such folder or index of photographs; check the path")
+    parse_target(config.threshold)  # refused now rather than after the training
     total, numbers = 2 + 2 * config.cycles + (config.edgeface == SCRATCH), count(1)
 
     def go(step: Step) -> None:
@@ -142,50 +145,55 @@ def _options(path: Path | None) -> tuple[list[str], list[Path]]:
 
 def _faces(config: RunConfig) -> Step:
     options, files = _options(config.prepare_config)
-    out = ["--out", str(config.dataset)]
+    out, split = ["--out", str(config.dataset)], split_folder(config.dataset, "train")
     if config.photos is None:
         size = ["--people", str(config.people), "--photos", str(config.photos_each), "--split", config.split]
-        return Step("synthetic faces", ["dataset", "synthesize", *size, *out], [], config.dataset)
+        return Step("synthetic faces", ["dataset", "synthesize", *size, *out], [], split, continues=False)
     arguments = ["dataset", "prepare", str(config.photos), *out, *options]
-    return Step("prepared faces", arguments, [config.photos, *files], config.dataset)
+    return Step("prepared faces", arguments, [config.photos, *files], split, continues=False)
 
 
 def _stores(config: RunConfig) -> list[Path]:
     return [config.dataset / f"{split}_processed" / "faces.json" for split in ("train", "val")]
 
 
+def _device(config: RunConfig) -> list[str]:
+    return ["--device", config.device]
+
+
 def _scratch(config: RunConfig, edgeface: Path) -> Step:
     options, files = _options(config.scratch_config)
-    places = ["--dataset", str(config.dataset), "--out", str(edgeface.parent), "--device", config.device]
+    places = ["--dataset", str(config.dataset), "--out", str(edgeface.parent)]
     arguments = ["facial_rec.train_edgeface", *places, *options]
-    return Step("EdgeFace from scratch", arguments, [*_stores(config), *files], edgeface)
+    return Step("EdgeFace from scratch", arguments, [*_stores(config), *files], edgeface, _device(config))
 
 
 def _super_resolver(config: RunConfig, cycle: _Cycle, edgeface: Path, init: Path | None) -> Step:
     options, files = _options(config.dsr_config)
-    places = ["--dataset", str(config.dataset), "--out", str(cycle.dsr.parent), "--device", config.device]
+    places = ["--dataset", str(config.dataset), "--out", str(cycle.dsr.parent)]
     start = ["--init", str(init)] if init else []
     arguments = ["dsr.train_dsr", "--edgeface", str(edgeface), *places, *start, *options]
     inputs = [*_stores(config), edgeface, *([init] if init else []), *files]
-    return Step("super-resolver", arguments, inputs, cycle.dsr)
+    return Step("super-resolver", arguments, inputs, cycle.dsr, _device(config))
 
 
 def _fine_tuning(config: RunConfig, cycle: _Cycle, original: Path) -> Step:
     options, files = _options(config.finetune_config)
-    places = ["--dataset", str(config.dataset), "--out", str(cycle.tuned.parent), "--device", config.device]
+    places = ["--dataset", str(config.dataset), "--out", str(cycle.tuned.parent)]
     arguments = ["facial_rec.finetune_edgeface", "--edgeface", str(original), "--dsr", str(cycle.dsr)]
     inputs = [*_stores(config), original, cycle.dsr, *files]
-    return Step("fine-tuned EdgeFace", [*arguments, *places, *options], inputs, cycle.tuned)
+    return Step("fine-tuned EdgeFace", [*arguments, *places, *options], inputs, cycle.tuned, _device(config))
 
 
 def _evaluation(config: RunConfig, edgeface: Path, tuned: Path, dsr: Path) -> Step:
     options, files = _options(config.evaluate_config)
     root, out = config.dataset / "test_processed", config.runs / "evaluation"
     systems = ["--edgeface", str(edgeface), "--dsr", str(dsr), "--finetuned", str(tuned)]
-    places = ["--dataset-root", str(root), "--out", str(out), "--device", config.device]
+    places = ["--dataset-root", str(root), "--out", str(out)]
     arguments = ["pipeline.evaluate_dataset", *places, *systems, "--threshold", config.threshold, *options]
-    inputs = [root / "faces.json", edgeface, tuned, dsr, *files]
-    return Step("evaluation", arguments, inputs, out / "report.json", replaces=True)
+    target = parse_target(config.threshold)
+    inputs = [root / "faces.json", edgeface, tuned, dsr, *([target.path] if target.path else []), *files]
+    return Step("evaluation", arguments, inputs, out / "report.json", _device(config), replaces=True)
 
 
 main = command(RunConfig, run, example="python -m pipeline run photos --edgeface edgeface_xxs.pt --device cuda")

@@ -5,8 +5,9 @@ import json
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from engine.cli import EXIT_INTERRUPTED
 from engine.errors import UserError
@@ -26,8 +27,12 @@ class Step:
     """Files, or folders whose files count by path, size and time."""
     output: Path
     """File or folder that the command leaves; the record of the run stands beside it."""
+    free: list[str] = field(default_factory=list)
+    """Further arguments, which change nothing in the result."""
     replaces: bool = False
     """Whether the command replaces an earlier result by itself; others are told `--overwrite`."""
+    continues: bool = True
+    """Whether the command, when it was interrupted, goes on from what it wrote; others begin anew."""
 
 
 class StepError(UserError):
@@ -53,47 +58,57 @@ def run_step(step: Step, position: str = "", force: bool = False) -> None:
         StepError: The command failed; it has printed its own reason.
         KeyboardInterrupt: The command was interrupted.
     """
-    title, arguments = f"{position} {step.title}".strip(), step.arguments
-    if not force and _is_current(step):
+    title, state, earlier = f"{position} {step.title}".strip(), _state(step), _record(step)
+    if not force and step.output.exists() and earlier == {"state": state, "finished": True}:
         print(f"{title}: up to date", flush=True)
         return
-    # A result with a record was finished with other inputs; one without was interrupted and is continued.
-    if _record(step).is_file() and not step.replaces:
-        arguments = [*arguments, "--overwrite"]
+    goes_on = step.continues and not force and earlier == {"state": state, "finished": False}
+    anew = earlier is not None and not goes_on and not step.replaces
+    arguments = [*step.arguments, *step.free, *(["--overwrite"] if anew else [])]
     print(f"{title}: python -m {shlex.join(arguments)}", flush=True)
+    step.output.parent.mkdir(parents=True, exist_ok=True)
+    before = {"record": earlier, "folder": _fingerprint(step.output.parent)}
+    write_json(_place(step), {"state": state, "finished": False, "before": before})
     code = subprocess.run([sys.executable, "-m", *arguments], check=False).returncode
     if code == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
     if code:
         raise StepError(step, code)
-    write_json(_record(step), _state(step))
+    write_json(_place(step), {"state": state, "finished": True})
 
 
-def _is_current(step: Step) -> bool:
-    record = _record(step)
-    if not step.output.exists() or not record.is_file():
-        return False
+def _place(step: Step) -> Path:
+    return step.output.parent / RECORD
+
+
+def _record(step: Step) -> dict[str, Any] | None:
+    """Return what the folder holds: `state` and whether it is `finished`; {} where nobody can tell, None where nothing.
+
+    A command that ended before it had changed the folder counts as never started.
+    """
+    if not _place(step).is_file():
+        return None
     try:
-        return bool(json.loads(record.read_text(encoding="utf-8")) == _state(step))
-    except ValueError:
-        return False
+        record: dict[str, Any] = json.loads(_place(step).read_text(encoding="utf-8"))
+        before = record.pop("before", None)
+        unchanged = before is not None and before["folder"] == _fingerprint(step.output.parent)
+        earlier: dict[str, Any] | None = before["record"] if unchanged else record
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return earlier
 
 
-def _record(step: Step) -> Path:
-    folder = step.output if step.output.is_dir() else step.output.parent
-    return folder / RECORD
-
-
-def _state(step: Step) -> dict[str, object]:
+def _state(step: Step) -> dict[str, Any]:
     return {"arguments": step.arguments, "inputs": {path.as_posix(): _fingerprint(path) for path in step.inputs}}
 
 
 def _fingerprint(path: Path) -> str:
-    """Return a file's SHA-256; of a folder, a hash of its files' names, sizes and times, which is cheap."""
+    """Return a file's SHA-256; of a folder, a hash of its files' names, sizes and times, hidden ones left out."""
     if not path.is_dir():
         return sha256_of(path) if path.exists() else ""
     digest = hashlib.sha256()
-    for each in sorted(each for each in path.rglob("*") if each.is_file() and each.name != RECORD):
+    files = ((each.relative_to(path), each) for each in path.rglob("*") if each.is_file())
+    for name, each in sorted(found for found in files if not any(part.startswith(".") for part in found[0].parts)):
         status = each.stat()
-        digest.update(f"{each.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -49,6 +49,25 @@ def test_cycles_go_on_as_long_as_validation_improves_and_the_best_is_evaluated(
     assert [table["mean_tar"] for table in tables] == [rate for rate in rates[:tunings] if isinstance(rate, float)]
 
 
+def test_the_evaluation_depends_on_the_threshold_file_and_no_step_on_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Step] = []
+    chain = Chain([0.1])
+    monkeypatch.setattr(module, "run_step", lambda step, *more: (steps.append(step), chain.run_step(step, *more)))
+    (tmp_path / "edgeface.pt").touch()
+    threshold = f"@{tmp_path / 't.json'}"
+    run(RunConfig(tmp_path, str(tmp_path / "edgeface.pt"), runs=tmp_path / "runs", device="cuda", threshold=threshold))
+    assert tmp_path / "t.json" in steps[-1].inputs
+    assert all("--device" not in step.arguments for step in steps)
+    assert all(step.free == ["--device", "cuda"] for step in steps[1:])
+
+
+def test_a_wrong_threshold_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--threshold 3"):
+        run(RunConfig(tmp_path, threshold="3"))
+
+
 def test_missing_photographs_are_named_before_the_first_step(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder"):
         run(RunConfig(tmp_path / "nowhere"))
