@@ -8,11 +8,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from dataset.resolution import LARGEST_VLR_PX
 from engine import options
 from engine.cli import command
 from engine.runtime import pick_device
 from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
-from pipeline.evaluation.cells import embed_cells
 from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.embedding_processes import several
@@ -92,13 +92,24 @@ def _system(key: str, networks: Networks) -> System:
 
 
 def _scores(embedder: Embedder, system: System, sizes: tuple[int, ...], split: Split) -> dict[int, PairScores]:
-    """Return the comparisons at each size; at full size those of the system's recogniser, without what enlarges."""
-    full_size = {entry.key: entry for entry in embedder.networks.systems() if entry.hr}
-    full = next(entry for entry in full_size.values() if entry.edgeface == system.edgeface)
-    low = tuple(size for size in sizes if size != HR_PX)
-    found = embed_cells(embedder, list({entry.key: entry for entry in (system, full, full_size["hr"])}.values()), low)
-    probes = {size: found[full.key if size == HR_PX else system.key, size] for size in sizes}
-    return {size: all_pairs(probes[size], found["hr", HR_PX], split.person, split.person) for size in sizes}
+    """Return the comparisons at each size; faces of more than 32 px by the row that recognisers take for them."""
+    rows = {entry.key: entry for entry in embedder.networks.systems()}
+    gallery = embedder.embed([rows["hr"]], HR_PX)["hr"]
+    found = {}
+    for size in sizes:
+        row = _used_at(size, system, rows)
+        probes = gallery if row.key == "hr" else embedder.embed([row], size)[row.key]
+        found[size] = all_pairs(probes, gallery, split.person, split.person)
+    return found
+
+
+def _used_at(size_px: int, system: System, rows: dict[str, System]) -> System:
+    """Return the row that embeds faces of a size: larger ones than 32 px never meet an adapted or tuned EdgeFace."""
+    if system.hr or size_px <= LARGEST_VLR_PX:
+        return system
+    if size_px == HR_PX:
+        return rows["hr"]
+    return system if system.edgeface == "original" else rows["bicubic"]
 
 
 def _choose(
@@ -137,6 +148,7 @@ def _choose(
             "sizes_px": list(scores),
         },
         achieved,
+        config.flip,
     )
 
 

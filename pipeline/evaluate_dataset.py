@@ -28,7 +28,7 @@ from pipeline.evaluation.faces import (
     parse_sizes,
     refuse_incomparable,
 )
-from pipeline.evaluation.freezing import Frozen, freeze_thresholds
+from pipeline.evaluation.freezing import Frozen, freeze_thresholds, read_frozen
 from pipeline.evaluation.pair_accuracy import freeze_pair_thresholds
 from pipeline.evaluation.protocols import (
     PairList,
@@ -209,8 +209,11 @@ def _frozen(
 ) -> Frozen:
     """Return the threshold of every row, decided without a look at the faces under evaluation."""
     rows = cells_of(systems, sizes)
-    if target.kind in ("number", "file"):
-        return freeze_thresholds(target, rows, {}, None, hashes=hashes, any_system=config.any_system)
+    if target.path is not None:
+        cells = [(system.key, size) for system, size in rows]
+        return read_frozen(target.path, cells, split, hashes, config.flip, config.any_system)
+    if target.kind == "number":
+        return freeze_thresholds(target, rows, {}, None)
     root = config.development or split.root.parent / "val_processed"
     development = open_other_split(root, split, f"--threshold {target}, --development")
     embeddings = embed_cells(embedder_of(development), systems, sizes)

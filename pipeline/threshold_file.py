@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset.align import FACE_PX
+from dataset.resolution import LARGEST_VLR_PX
 from engine.errors import UserError
 from engine.files import write_json
 
@@ -28,6 +30,7 @@ class ThresholdFile:
         files: SHA-256 of their files, as recognisers name them: edgeface, edgeface_small (fine-tuned), adapter, dsr.
         data: What it was chosen on: hash, people, images, sizes.
         achieved: Rates on that data, with intervals.
+        flip: Whether the mirror image was added; recognisers always do.
     """
 
     value: float
@@ -38,10 +41,20 @@ class ThresholdFile:
     files: dict[str, str]
     data: dict[str, Any]
     achieved: dict[str, Any]
+    flip: bool = True
 
     def at(self, size_px: int) -> float:
-        """Return the threshold for an input size."""
-        return self.by_size.get(size_px, self.value)
+        """Return the threshold for a face of a size in pixels: its own, else that of the next smaller size.
+
+        Larger faces than 32 px take the way of full-size ones, and so their threshold. 0 px, photographs of any low
+        resolution, is no size that others could take after.
+        """
+        if size_px in self.by_size:
+            return self.by_size[size_px]
+        if size_px > LARGEST_VLR_PX and FACE_PX in self.by_size:
+            return self.by_size[FACE_PX]
+        below = [size for size in self.by_size if 0 < size < size_px]
+        return self.by_size[max(below)] if below else self.value
 
 
 def write_threshold(path: Path, chosen: ThresholdFile) -> None:
@@ -65,6 +78,8 @@ def read_threshold(path: Path) -> ThresholdFile:
         chosen = ThresholdFile(**values)
         if not all(-1 <= value <= 1 for value in [chosen.value, *chosen.by_size.values()]):
             raise ValueError("range")
+        if not isinstance(chosen.flip, bool):
+            raise ValueError("flip")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ThresholdError(f"{path}: not a threshold file of {SCHEMA}; choose it again") from None
     return chosen
@@ -79,8 +94,9 @@ def refuse_other_recogniser(path: Path, chosen: ThresholdFile, files: dict[str, 
         files: The recogniser's, as `ThresholdFile.files`; an edgeface_small that is the edgeface itself counts not.
 
     Raises:
-        ThresholdError: It is made of other files.
+        ThresholdError: It is made of other files, or the threshold was chosen without mirror images.
     """
+    _refuse_other_flip(path, chosen, flip=True)
     own = {role: value for role, value in files.items() if role == "edgeface" or value != files.get("edgeface")}
     differing = sorted(role for role in own.keys() | chosen.files.keys() if own.get(role) != chosen.files.get(role))
     if differing:
@@ -90,12 +106,13 @@ def refuse_other_recogniser(path: Path, chosen: ThresholdFile, files: dict[str, 
         )
 
 
-def refuse_other_system(path: Path, chosen: ThresholdFile, hashes: dict[str, str]) -> None:
-    """Check that a threshold belongs to the networks in use.
+def refuse_other_system(path: Path, chosen: ThresholdFile, hashes: dict[str, str], flip: bool) -> None:
+    """Check that a threshold belongs to the networks in use, with or without mirror images.
 
     Raises:
-        ThresholdError: One of the networks differs, or is absent.
+        ThresholdError: One of the networks differs, or is absent; or mirror images are added here and not there.
     """
+    _refuse_other_flip(path, chosen, flip)
     for role, value in chosen.hashes.items():
         if hashes.get(role) != value:
             found = "absent" if role not in hashes else "another one"
@@ -103,3 +120,12 @@ def refuse_other_system(path: Path, chosen: ThresholdFile, hashes: dict[str, str
                 f"{path}: chosen for the system {chosen.system!r}, whose {role} network is {found} here; choose a "
                 "threshold for this system, or pass --any-system to use it all the same"
             )
+
+
+def _refuse_other_flip(path: Path, chosen: ThresholdFile, flip: bool) -> None:
+    if chosen.flip != flip:
+        raise ThresholdError(
+            f"{path}: chosen {'with' if chosen.flip else 'without'} mirror images, which are "
+            f"{'added' if flip else 'not added'} here; choose it with {'--flip' if flip else '--no-flip'}, or pass "
+            "--any-system to use it all the same"
+        )

@@ -13,7 +13,7 @@ from pipeline.evaluation.systems import System
 from pipeline.evaluation.thresholds import Target, threshold_for
 from pipeline.scores.comparisons import all_pairs
 from pipeline.scores.verification import ErrorRates, error_rates
-from pipeline.threshold_file import read_threshold, refuse_other_system
+from pipeline.threshold_file import ThresholdError, read_threshold, refuse_other_system
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,6 @@ def freeze_thresholds(
     embeddings: dict[Cell, NDArray[np.float32]],
     development: Split | None,
     per_size: bool = False,
-    hashes: dict[str, str] | None = None,
-    any_system: bool = False,
 ) -> Frozen:
     """Decide the thresholds.
 
@@ -50,17 +48,13 @@ def freeze_thresholds(
         embeddings: Of the development split, where the target is met on one.
         development: That split.
         per_size: A threshold for each input size; else one for each system, on its sizes pooled.
-        hashes: Of the networks in use, to hold against a threshold file.
-        any_system: Use a threshold file of other networks.
 
     Raises:
-        ThresholdError: A file that is not one or belongs to another system; a target too low for the split.
+        ThresholdError: A target too low for the split.
     """
     cells = [(system.key, size) for system, size in rows]
     if target.kind == "number":
         return Frozen(dict.fromkeys(cells, target.value), str(target), "a fixed number, the same for every row")
-    if target.kind == "file":
-        return _from_file(target.path or Path(), cells, hashes or {}, any_system)
     if development is None:
         raise ValueError("a target needs a development split")
     values: dict[Cell, float] = {}
@@ -87,10 +81,30 @@ def freeze_thresholds(
     return Frozen(values, str(target), f"chosen {how}, on {people}, then frozen", achieved)
 
 
-def _from_file(path: Path, cells: Sequence[Cell], hashes: dict[str, str], any_system: bool) -> Frozen:
+def read_frozen(
+    path: Path, cells: Sequence[Cell], evaluated: Split, hashes: dict[str, str], flip: bool, any_system: bool
+) -> Frozen:
+    """Read the thresholds of a file.
+
+    Args:
+        path: The file.
+        cells: The rows of the table.
+        evaluated: The split that it is used on.
+        hashes: Of the networks in use.
+        flip: Whether mirror images are added.
+        any_system: Use a file of other networks, or of embeddings with or without mirror images.
+
+    Raises:
+        ThresholdError: It is no such file, belongs to another system, or was chosen on the evaluated faces.
+    """
     chosen = read_threshold(path)
+    if chosen.data.get("sha256") == evaluated.sha256:
+        raise ThresholdError(
+            f"{path}: chosen on {chosen.data.get('root')}, whose faces are those of the evaluated split itself, which "
+            "flatters; choose it on other people"
+        )
     if not any_system:
-        refuse_other_system(path, chosen, hashes)
+        refuse_other_system(path, chosen, hashes, flip)
     values = {cell: chosen.at(cell[1]) for cell in cells}
     origin = f"{path.as_posix()}: chosen for {chosen.system!r} at {chosen.target} on {chosen.data.get('people')} people"
     return Frozen(values, f"@{path.as_posix()}", f"{origin}, used for every row")

@@ -36,8 +36,5 @@ def threshold_option(text: str, recogniser: Backend, any_system: bool) -> Thresh
 
 
 def threshold_at(chosen: ThresholdFile | float, size_px: int) -> float:
-    """Return the threshold for a face of a size in pixels: of a file by size, that of the next smaller size."""
-    if isinstance(chosen, float):
-        return chosen
-    below = [size for size in chosen.by_size if size <= size_px]
-    return chosen.by_size[max(below)] if below else chosen.value
+    """Return the threshold for a face of a size in pixels; see `ThresholdFile.at`."""
+    return chosen if isinstance(chosen, float) else chosen.at(size_px)

@@ -111,11 +111,31 @@ def test_a_threshold_for_each_size_has_one_for_full_size_faces_too(chain, tmp_pa
         {(r["system"], r["size_px"]): r["threshold"] for r in json.loads((out / "report.json").read_text())["results"]}
         for out in (tmp_path / "far", tmp_path / "file")
     ]
-    for cell in (("dsr+finetuned", 8), ("dsr+finetuned", 16), ("hr+finetuned", 112)):
+    for cell in (("dsr+finetuned", 8), ("dsr+finetuned", 16), ("hr", 112)):
         assert by_cell[0][cell] == by_cell[1][cell]
     assert run(choose_main, [*given, "--out", path, "--cache", chain / "cache"]) == 0
     pooled = json.loads(path.read_text())
     assert pooled["value"] == chosen["value"] and pooled["by_size"] == {} and "HR" not in pooled["achieved"]
+
+
+def test_a_threshold_file_is_refused_on_the_faces_it_was_chosen_on_and_with_other_mirror_images(
+    chain, tmp_path, capsys, run, arguments
+):
+    path, weights = tmp_path / "threshold.json", arguments(chain, chain / "unused")[6:14]
+    shutil.copytree(chain / "val_processed", tmp_path / "copy")
+    more = ["--target", "far=0.05", "--sizes", "8", "--bootstrap", "0", "--no-flip", "--out", path, *weights]
+    assert run(choose_main, [chain / "val_processed", *more, "--cache", chain / "cache"]) == 0
+    assert json.loads(path.read_text())["flip"] is False
+    file = ["--threshold", f"@{path}", "--bootstrap", "0", "--systems", "hr"]
+    same = ["--no-flip", "--dataset-root", tmp_path / "copy", "--any-system"]
+    for given, said in (
+        (same, "evaluated split itself, which flatters"),
+        ([], "chosen without mirror images, which are added here"),
+    ):
+        assert run(evaluate_main, arguments(chain, tmp_path / "out", *file, *given)) == 2
+        assert said in capsys.readouterr().err
+    for given in (["--no-flip"], ["--any-system"]):
+        assert run(evaluate_main, arguments(chain, tmp_path / "out", *file, *given)) == 0
 
 
 def test_far_and_eer_are_chosen_on_the_split_beside_and_never_on_the_evaluated_one(chain, capsys, run, arguments):

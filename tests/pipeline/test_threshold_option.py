@@ -34,10 +34,30 @@ def test_a_number_is_taken_within_its_range():
 
 def test_a_file_gives_the_threshold_of_the_next_smaller_size(file):
     chosen = threshold_option(file, Recogniser(edgeface="e", edgeface_small="e", dsr="d"), False)
-    assert [threshold_at(chosen, size) for size in (6, 8, 15, 16, 40, 112, 300)] == [
-        0.3, 0.25, 0.25, 0.28, 0.28, 0.31, 0.31,
-    ]  # fmt: skip
+    expected = {6: 0.3, 8: 0.25, 15: 0.25, 16: 0.28, 32: 0.28, 33: 0.31, 111: 0.31, 112: 0.31, 300: 0.31}
+    assert {size: threshold_at(chosen, size) for size in expected} == expected
     assert threshold_at(replace(chosen, by_size={}), 16) == 0.3
+    assert threshold_at(replace(chosen, by_size={8: 0.25, 16: 0.28}), 40) == 0.28
+
+
+def test_the_threshold_of_photographs_of_any_resolution_is_nobody_elses():
+    chosen = replace(CHOSEN, by_size={0: 0.2, 8: 0.25})
+    assert [chosen.at(size) for size in (0, 6, 7, 8)] == [0.2, 0.3, 0.3, 0.25]
+
+
+def test_a_file_chosen_without_mirror_images_is_refused_and_an_older_one_had_them(tmp_path):
+    path, recogniser = tmp_path / "t.json", Recogniser(edgeface="e", dsr="d")
+    write_threshold(path, replace(CHOSEN, flip=False))
+    with pytest.raises(ThresholdError, match="without mirror images.*--any-system"):
+        threshold_option(f"@{path}", recogniser, False)
+    assert not threshold_option(f"@{path}", recogniser, True).flip
+    values = json.loads(path.read_text())
+    del values["flip"]
+    path.write_text(json.dumps(values))
+    assert threshold_option(f"@{path}", recogniser, False).flip
+    path.write_text(json.dumps({**values, "flip": "yes"}))
+    with pytest.raises(ThresholdError, match="not a threshold file"):
+        read_threshold(path)
 
 
 @pytest.mark.parametrize(
