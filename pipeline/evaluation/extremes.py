@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.scores.comparisons import FAILED_SCORE, PairScores
+from pipeline.scores.comparisons import PairScores, readable
 from pipeline.scores.verification import Array
 
 STEP = 0.001
@@ -45,7 +45,7 @@ def counts_by_threshold(genuine: Array, impostor: Array) -> dict[str, Any]:
     counts, failed = {}, {}
     for kind, values in (("genuine", genuine), ("impostor", impostor)):
         found = np.searchsorted(values, _lowest_float_at_least(steps / 1000, values.dtype.type), "left")
-        failed[f"{kind}_failed"] = int(np.searchsorted(values, values.dtype.type(FAILED_SCORE), "right"))
+        failed[f"{kind}_failed"] = len(values) - len(readable(values))
         counts[kind] = np.diff(np.append(found, len(values)))
     used = np.flatnonzero(counts["genuine"] + counts["impostor"])
     inside = slice(used[0], used[-1] + 1) if len(used) else slice(0, 0)

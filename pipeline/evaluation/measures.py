@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.protocols import SearchPlan
-from pipeline.scores.comparisons import mean_templates
+from pipeline.scores.comparisons import mean_templates, readable
 from pipeline.scores.faiss_search import Check, search_by_faiss
 from pipeline.scores.identification import Searches, cmc, fnir_at_fpir, open_set
 from pipeline.scores.streamed_search import stream_searches
@@ -35,8 +35,9 @@ Embeddings = NDArray[np.float32]
 
 
 def verification_figures(genuine: Array, impostor: Array, threshold: float) -> Json:
-    """Return every 1:1 figure of a set of comparisons."""
+    """Return every 1:1 figure of a set of comparisons; means and d' of those that did not fail, if there are any."""
     genuine, impostor = sort_both(genuine, impostor)
+    read = readable(genuine), readable(impostor)
     return {
         "genuines": len(genuine),
         "impostors": len(impostor),
@@ -45,12 +46,16 @@ def verification_figures(genuine: Array, impostor: Array, threshold: float) -> J
         "tar_at_far": [number_or_none(asdict(tar_at_far(genuine, impostor, far))) for far in FARS],
         "at_threshold": asdict(error_rates(genuine, impostor, threshold)),
         "best_accuracy": best_accuracy(genuine, impostor),
-        "d_prime": finite(d_prime(genuine, impostor)),
+        "d_prime": finite(d_prime(*read)) if all(map(len, read)) else None,
         "min_cost": asdict(detection_cost(genuine, impostor, COST_PRIOR)),
         "cost_at_threshold": asdict(detection_cost(genuine, impostor, COST_PRIOR, threshold=threshold)),
-        "genuine_mean": float(genuine.mean(dtype=np.float64)),
-        "impostor_mean": float(impostor.mean(dtype=np.float64)),
+        "genuine_mean": _mean(read[0]),
+        "impostor_mean": _mean(read[1]),
     }
+
+
+def _mean(scores: Array) -> float | None:
+    return float(scores.mean(dtype=np.float64)) if len(scores) else None
 
 
 def search_gallery(

@@ -50,6 +50,11 @@ class PairScores:
         return np.column_stack([probe.astype(np.int32), self._order[column]])
 
 
+def readable(ascending: Array) -> Array:
+    """Return those of the sorted scores whose comparisons did not fail."""
+    return ascending[np.searchsorted(ascending, ascending.dtype.type(FAILED_SCORE), "right") :]
+
+
 def score_blocks(probes: Array, gallery: Array, block_bytes: int = _BLOCK_BYTES) -> Iterator[tuple[int, Array]]:
     """Yield (first row, scores (B, M)) of consecutive blocks of probes against the whole gallery.
 
