@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -26,7 +27,7 @@ _ROWS, _COLUMNS = 3, 10
 
 
 class CheckError(UserError):
-    """A folder without a prepared data set."""
+    """A folder without a prepared data set, or one whose parts do not fit each other."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,10 @@ def _check_split(folder: Path, faces: list[Face], findings: list[str], config: C
         if size is not None and len(found) < len(faces):
             findings.append(f"{folder}: {len(found)} images of {size} px for {len(faces)} faces; prepare it again")
     store = _noting(findings, lambda: FaceStore.open(folder))
-    if store is not None:
-        if list(store.images) != [face.image for face in faces]:
-            findings.append(f"{folder}: the store and the index list different images; prepare it again")
-            store = None
-        elif not config.quick:
-            _noting(findings, store.verify)
+    if store is not None and not config.quick:
+        _noting(findings, store.verify)
+    if store is not None and not _noting(findings, partial(_lists_the_same, folder, store, faces)):
+        store = None
     if not config.quick:
         _check_images(folder, faces, store, findings, quiet=config.json)
     return {
@@ -100,6 +99,18 @@ def _check_split(folder: Path, faces: list[Face], findings: list[str], config: C
         "vlr_images": {str(size or "any"): len(found) for size, found in sorted(low.items(), key=lambda x: x[0] or 0)},
         "packed": store is not None,
     }
+
+
+def _lists_the_same(folder: Path, store: FaceStore, faces: list[Face]) -> bool:
+    """Tell that a store holds these faces.
+
+    Raises:
+        CheckError: It holds others.
+        StoreError: A name in it is damaged.
+    """
+    if list(store.images) != [face.image for face in faces]:
+        raise CheckError(f"{folder}: the store and the index list different images; prepare it again")
+    return True
 
 
 def _check_images(folder: Path, faces: list[Face], store: FaceStore | None, findings: list[str], quiet: bool) -> None:

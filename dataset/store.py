@@ -128,7 +128,7 @@ class _Names(Sequence[str]):
     """Image names, decoded when asked for."""
 
     def __init__(self, path: Path, offsets: NDArray[np.int64]) -> None:
-        self._offsets = offsets
+        self._path, self._offsets = path, offsets
         start = 8 * (2 * len(offsets) - 1)
         self._text = np.memmap(path, np.uint8, "r", offset=start, shape=(int(offsets[-1]),))
 
@@ -145,7 +145,10 @@ class _Names(Sequence[str]):
         if not -len(self) <= row < len(self):
             raise IndexError(row)
         row %= len(self)
-        return bytes(self._text[self._offsets[row] : self._offsets[row + 1]]).decode("utf-8")
+        try:
+            return bytes(self._text[self._offsets[row] : self._offsets[row + 1]]).decode("utf-8")
+        except UnicodeDecodeError:
+            raise StoreError(f"{self._path}: damaged, the name of face {row} is no text; prepare it again") from None
 
 
 class StoreWriter:
@@ -230,7 +233,9 @@ def _read_header(folder: Path) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = (header["version"], header["size_px"])
-        header["count"], header["people"], header["files"], header["sha256"]
+        header["people"], header["files"], header["sha256"]
+        if int(header["count"]) < 1:
+            raise ValueError("count")
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{path}: damaged, not a store's description; prepare the split again") from None
     if found != (VERSION, SIZE_PX):
@@ -241,10 +246,15 @@ def _read_header(folder: Path) -> dict[str, Any]:
 
 
 def _check_sizes(folder: Path, count: int) -> None:
-    expected = {FACES: (count * _FACE_BYTES, "exactly"), INDEX: (8 * (2 * count + 1), "at least")}
-    for name, (size, how) in expected.items():
-        path = folder / name
-        found = path.stat().st_size if path.is_file() else -1
-        if found < size or (found > size and how == "exactly"):
-            state = "missing" if found < 0 else f"{found} bytes"
-            raise StoreError(f"{path}: {state}, expected {how} {size} for {count} faces; prepare the split again")
+    names_at = 8 * (2 * count + 1)
+    _check_size(folder / FACES, count * _FACE_BYTES, "exactly", count)
+    _check_size(folder / INDEX, names_at, "at least", count)
+    length = int(np.memmap(folder / INDEX, np.int64, "r", offset=names_at - 8, shape=(1,))[0])
+    _check_size(folder / INDEX, names_at + length, "exactly", count)
+
+
+def _check_size(path: Path, size: int, how: str, count: int) -> None:
+    found = path.stat().st_size if path.is_file() else -1
+    if found < size or (found > size and how == "exactly"):
+        state = "missing" if found < 0 else f"{found} bytes"
+        raise StoreError(f"{path}: {state}, expected {how} {size} for {count} faces; prepare the split again")

@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +84,20 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(whole))
         file.write(whole.data)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read every array of an .npz.
+
+    Raises:
+        ValueError: It is damaged, no .npz, or holds pickled objects.
+        OSError: It is missing or cannot be read.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (BadZipFile, zlib.error, EOFError, TypeError, AttributeError) as error:
+        raise ValueError(f"no readable .npz: {error}") from None
 
 
 def sha256_of(path: Path) -> str:

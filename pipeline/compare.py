@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.cli import command
 from engine.errors import UserError
-from engine.files import write_json, write_text
+from engine.files import read_arrays, write_json, write_text
 from pipeline.evaluation.evaluate import Plan, evaluate
 from pipeline.evaluation.faces import HR_PX, NATIVE_PX, Split, open_split
 from pipeline.evaluation.measures import Json
@@ -126,9 +126,9 @@ def _read_embeddings(path: Path, config: CompareConfig) -> Entrant:
 def _aligned(path: Path, split: Split) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return unit embeddings in the split's order; faces without one are failures."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            names, probes = [str(name) for name in file["names"]], np.asarray(file["embeddings"], np.float32)
-            gallery = np.asarray(file["gallery"], np.float32) if "gallery" in file else probes
+        file = read_arrays(path)
+        names, probes = [str(name) for name in file["names"].ravel()], np.asarray(file["embeddings"], np.float32)
+        gallery = np.asarray(file["gallery"], np.float32) if "gallery" in file else probes
     except FileNotFoundError:
         raise CompareError(f"{path}: no such file") from None
     except (ValueError, KeyError, OSError) as error:

@@ -27,6 +27,7 @@ from pipeline.evaluation.faces import (
     open_split,
     parse_sizes,
     refuse_incomparable,
+    refuse_lacking_views,
 )
 from pipeline.evaluation.freezing import Frozen, freeze_thresholds, read_frozen
 from pipeline.evaluation.pair_accuracy import freeze_pair_thresholds
@@ -180,6 +181,7 @@ def _pair_thresholds(
     if pairs is None:
         raise EvaluationDataError(f"--pairs-threshold-from: {split.root} has no list of pairs to judge; give --pairs")
     other = open_other_split(config.pairs_threshold_from, split, "--pairs-threshold-from")
+    refuse_lacking_views(other, sizes, split, "--pairs-threshold-from")
     listed = _pairs(None, other, other.keys, config.out)
     if listed is None:
         raise EvaluationDataError(f"--pairs-threshold-from {other.root}: no pairs.txt or pairs.csv in it to choose on")
@@ -215,7 +217,9 @@ def _frozen(
     if target.kind == "number":
         return freeze_thresholds(target, rows, {}, None)
     root = config.development or split.root.parent / "val_processed"
-    development = open_other_split(root, split, f"--threshold {target}, --development")
+    flag = f"--threshold {target}, --development"
+    development = open_other_split(root, split, flag)
+    refuse_lacking_views(development, sizes, split, flag)
     embeddings = embed_cells(embedder_of(development), systems, sizes)
     return freeze_thresholds(target, rows, embeddings, development, config.threshold_per_size)
 

@@ -38,7 +38,7 @@ def load_distractors(
             "give a split's folder, or leave --unseen out"
         )
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        values = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
         raise EvaluationDataError(f"--distractors {path}: no readable .npy array ({error})") from None
     if values.ndim != 2 or values.shape[1] != EMBEDDING_SIZE or values.dtype not in (np.float16, np.float32):

@@ -165,6 +165,15 @@ def open_other_split(root: Path, evaluated: Split, flag: str) -> Split:
     return other
 
 
+def refuse_lacking_views(other: Split, sizes_px: Sequence[int], evaluated: Split, flag: str) -> None:
+    """Raise `EvaluationDataError` where another split has no photographs of any low resolution, and needs them."""
+    if NATIVE_PX in sizes_px and NATIVE_PX not in other.vlr_files:
+        raise EvaluationDataError(
+            f"{flag} {other.root}: has no photographs of low resolution (vlr_images/<person>/) to choose on, as "
+            f"{evaluated.root} has to be judged; add some, or give a number or @FILE"
+        )
+
+
 def parse_sizes(text: str, split: Split) -> tuple[int, ...]:
     """Read `--sizes`, and take photographs of any low resolution along where the split has them.
 

@@ -5,11 +5,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.files import atomic_path
+from engine.errors import UserError
+from engine.files import atomic_path, read_arrays
 from pipeline.evaluation.evaluate import Measured
 from pipeline.evaluation.measures import Json
 
 NAME = "replicates.npz"
+
+
+class ReplicatesError(UserError):
+    """Replicates that cannot be read."""
 
 
 def replicate_key(result: Json, figure: str) -> str:
@@ -29,9 +34,15 @@ def write_replicates(folder: Path, measured: list[Measured]) -> None:
 
 
 def read_replicates(folder: Path) -> dict[str, NDArray[np.float64]]:
-    """Read them; none where the report has no intervals."""
+    """Read them; none where the report has no intervals.
+
+    Raises:
+        ReplicatesError: The file is damaged.
+    """
     path = folder / NAME
     if not path.is_file():
         return {}
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name].astype(np.float64) for name in file.files}
+    try:
+        return {name: values.astype(np.float64) for name, values in read_arrays(path).items()}
+    except ValueError as error:
+        raise ReplicatesError(f"{path}: damaged ({error}); evaluate again") from None

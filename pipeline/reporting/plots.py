@@ -34,8 +34,8 @@ COLOURS = {
 
 
 def write_plots(folder: Path, report: Json) -> None:
-    """Write roc, det and histograms, each as PNG and SVG."""
-    sizes = sorted({curve["size_px"] for curve in report["curves"]} - {HR_PX})
+    """Write roc, det and histograms, each as PNG and SVG: a picture an input size, or full size alone."""
+    sizes = sorted({curve["size_px"] for curve in report["curves"]} - {HR_PX}) or [HR_PX]
     for name, draw in (("roc", _draw_roc), ("det", _draw_det), ("histograms", _draw_histograms)):
         figure = Figure(figsize=(4 * min(3, len(sizes)), 3.6 * -(-len(sizes) // 3)), layout="constrained")
         for number, size in enumerate(sizes, 1):

@@ -47,6 +47,11 @@ def store_bit(data):
     path.write_bytes(path.read_bytes()[:-1] + b"\x07")
 
 
+def index_byte(data):
+    path = data / "val_processed/faces.index"
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+
+
 def same_person_twice(data):
     index = data / "val_processed/index.csv"
     person = (data / "train_processed/index.csv").read_text().splitlines()[1].split(",")[1]
@@ -62,6 +67,7 @@ def same_person_twice(data):
         (lambda data: write_png(first_image(data), np.zeros((112, 112, 3), np.uint8)), "differs from its row"),
         (lambda data: first_image(data).unlink(), "does not exist"),
         (store_bit, "faces.u8: damaged"),
+        (index_byte, "faces.index: damaged, its checksum differs"),
         (lambda data: next((data / "test_processed/vlr_images/8px").rglob("*.png")).unlink(), "3 images of 8 px for 4"),
         (
             lambda data: write_png(data / "val_processed/vlr_images/8px/nobody/1.png", np.zeros((8, 8, 3), np.uint8)),

@@ -66,6 +66,23 @@ def test_a_flipped_bit_is_found_by_verify_and_named(store, tmp_path, name):
         FaceStore.open(tmp_path).verify()
 
 
+@pytest.mark.parametrize("cut", [1, 20])
+def test_names_that_are_cut_short_are_refused_at_once(store, tmp_path, cut):
+    path = tmp_path / "faces.index"
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(StoreError, match=r"faces\.index: \d+ bytes, expected exactly"):
+        FaceStore.open(tmp_path)
+
+
+def test_a_name_that_is_no_text_is_refused_when_it_is_read(store, tmp_path):
+    path = tmp_path / "faces.index"
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    opened = FaceStore.open(tmp_path)
+    assert opened.images[3] == IMAGES[3]
+    with pytest.raises(StoreError, match=r"faces\.index: damaged, the name of face 4"):
+        list(opened.images)
+
+
 def test_a_changed_name_in_the_description_is_found_by_verify(store, tmp_path):
     path = tmp_path / "faces.json"
     header = json.loads(path.read_text())
@@ -85,7 +102,14 @@ def test_a_missing_or_short_file_is_refused_at_once(store, tmp_path, name, damag
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": 9, "size_px": 112, "count": 1, "people": [], "files": {}, "sha256": ""}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"version": 1, "size_px": 112, "count": 0, "people": [], "files": {}, "sha256": ""}',
+        '{"version": 9, "size_px": 112, "count": 1, "people": [], "files": {}, "sha256": ""}',
+    ],
 )
 def test_another_description_is_refused(store, tmp_path, text):
     (tmp_path / "faces.json").write_text(text)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from dataset.degrade import shrink
+from dataset.images import write_png
 from dataset.store import FaceStore
 from dsr.weights import load_dsr
 from facial_rec.edgeface import build
@@ -173,6 +174,60 @@ def test_reports_and_foreign_embeddings_are_compared_in_pairs(chain, report_fold
     foreign = rows[-1]
     assert foreign["system"] == "foreign" and foreign["figures"]["eer"]["value"] < 0.2
     assert foreign["figures"]["eer"]["against"]["difference"] < 0
+
+
+def test_files_that_cannot_be_compared_are_one_line(chain, report_folder, tmp_path, capsys, run):
+    np.save(tmp_path / "array.npy", np.eye(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    np.savez_compressed(tmp_path / "damaged.npz", names=np.array(["a"]), embeddings=np.eye(1, 512))
+    (tmp_path / "damaged.npz").write_bytes((tmp_path / "damaged.npz").read_bytes()[:-40])
+    (tmp_path / "empty.npz").touch()
+    shutil.copytree(report_folder, tmp_path / "report")
+    replicates = tmp_path / "report" / "replicates.npz"
+    replicates.write_bytes(replicates.read_bytes()[:-200])
+    for name, said in (
+        ("array.npz", "array.npz: needs arrays names and embeddings"),
+        ("damaged.npz", "damaged.npz: needs arrays names and embeddings"),
+        ("empty.npz", "empty.npz: needs arrays names and embeddings"),
+        ("report", "replicates.npz: damaged"),
+    ):
+        given = [report_folder, tmp_path / name, "--dataset-root", chain / "test_processed", "--out", tmp_path / "out"]
+        assert run(compare_main, given) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_full_size_alone_has_plots(chain, tmp_path, run, arguments):
+    argv = [value for value in arguments(chain, tmp_path / "out", "--systems", "hr") if value != "--no-plots"]
+    assert run(evaluate_main, argv) == 0
+    assert {path.stem for path in (tmp_path / "out").glob("*.svg")} == {"roc", "det", "histograms"}
+
+
+@pytest.fixture
+def photographed(chain, tmp_path):
+    """The evaluated split with a small photograph of each face, of various sizes."""
+    root = tmp_path / "photographed"
+    shutil.copytree(chain / "test_processed", root)
+    store = FaceStore.open(root)
+    for row, image in enumerate(store.images):
+        write_png(root / "hr_images" / image, store.faces[row])
+        write_png(root / "vlr_images" / image, store.faces[row][:: 6 + row % 2, :: 6 + row % 2])
+    return root
+
+
+def test_a_threshold_for_photographs_needs_a_split_that_has_some(
+    chain, photographed, split_with_pairs, tmp_path, capsys, run, arguments
+):
+    pairs = pairs_csv(tmp_path / "pairs.csv", ["Eve", "Finn", "Gil"])
+    base = ["--dataset-root", photographed, "--sizes", "8", "--systems", "bicubic", "--bootstrap", "0"]
+    for more in (
+        ["--threshold", "far=0.05", "--development", split_with_pairs],
+        ["--pairs", pairs, "--pairs-threshold-from", split_with_pairs],
+    ):
+        assert run(evaluate_main, arguments(chain, tmp_path / "out", *base, *more)) == 2
+        assert "other: has no photographs of low resolution" in capsys.readouterr().err
+    assert run(evaluate_main, arguments(chain, tmp_path / "out", *base)) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [entry["size_px"] for entry in report["results"]] == [0, 8, 112]
 
 
 @pytest.mark.parametrize(

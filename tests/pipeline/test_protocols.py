@@ -118,11 +118,15 @@ def test_strangers_enrolled_as_well_make_searches_harder_and_faiss_finds_the_sam
         (np.ones((4, 512), np.float32), "not of length 1"),
         (np.eye(4, 100, dtype=np.float32), "needed are float32"),
         (None, "no readable .npy"),
+        (b"", "no readable .npy"),
+        (b"PK\x03\x04 an archive", "no readable .npy"),
     ],
 )
 def test_distractors_that_are_no_embeddings_are_refused(chain, tmp_path, capsys, values, message, run, arguments):
     path = tmp_path / "strangers.npy"
-    if values is not None:
+    if isinstance(values, bytes):
+        path.write_bytes(values)
+    elif values is not None:
         np.save(path, values)
     assert run(evaluate_main, arguments(chain, tmp_path / "out", "--distractors", path)) == 2
     assert message in capsys.readouterr().err
