@@ -2,7 +2,7 @@
 
 import html
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,14 +59,15 @@ class CompareConfig:
 
 @dataclass(frozen=True)
 class Entrant:
-    """One row of a report or one file, with its replicates."""
+    """One row of a report or one file, with its replicates, and what was searched in what."""
 
     label: str
     size_px: int
     figures: Json
     replicates: dict[str, NDArray[np.float64]]
     data: str
-    draws: tuple[int, int] = field(default=(0, 0))
+    draws: tuple[int, int]
+    searches: Json
 
 
 def compare(config: CompareConfig) -> None:
@@ -97,12 +98,13 @@ def _read(path: Path, config: CompareConfig) -> list[Entrant]:
         replicates = read_replicates(folder)
         return [
             Entrant(
-                f"{folder.name}: {result['name']}",
+                f"{folder.name}: {result['name']}{'' if report['protocol']['flip'] else ', no mirror images'}",
                 result["size_px"],
                 result,
                 {name: replicates[key] for name in FIGURES if (key := replicate_key(result, name)) in replicates},
                 report["data"]["sha256"],
                 draws,
+                _searched(result, report["protocol"].get("searches_sha256"), report["options"].get("distractors")),
             )
             for result in report["results"]
         ]
@@ -120,7 +122,14 @@ def _read_embeddings(path: Path, config: CompareConfig) -> Entrant:
     cells = {(key, NATIVE_PX): probes, ("hr", HR_PX): gallery}
     plan = Plan((NATIVE_PX,), default_search_plan(split.person), None, config.bootstrap, config.seed)
     measured = evaluate(split, [system], cells, {(key, NATIVE_PX): config.threshold}, plan)[0]
-    return Entrant(key, NATIVE_PX, measured.figures, measured.replicates, split.sha256, (config.bootstrap, config.seed))
+    searched = _searched(measured.figures, plan.searches.sha256(None) if plan.searches else None, None)
+    draws = config.bootstrap, config.seed
+    return Entrant(key, NATIVE_PX, measured.figures, measured.replicates, split.sha256, draws, searched)
+
+
+def _searched(result: Json, plan: str | None, distractors: str | None) -> Json:
+    counts = {name: (result["identification"] or {}).get(name) for name in ("gallery", "mated", "non_mated")}
+    return {"plan": plan, "distractors": distractors, **counts}
 
 
 def _aligned(path: Path, split: Split) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -175,7 +184,8 @@ def _row(entrant: Entrant, reference: Entrant) -> Json:
     figures: Json = {}
     for name in FIGURES:
         entry: Json = {"value": value_of(entrant.figures, name), "against": None}
-        if entrant is not reference and name in entrant.replicates and name in reference.replicates:
+        alike = name != "rank1" or entrant.searches == reference.searches
+        if entrant is not reference and alike and name in entrant.replicates and name in reference.replicates:
             both = (entry["value"], value_of(reference.figures, name))
             entry["against"] = paired_difference(*both, entrant.replicates[name], reference.replicates[name])
         figures[name] = entry
@@ -205,7 +215,7 @@ def _page(header: list[str], table: list[list[str]]) -> str:
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
         f"<link rel='icon' href='data:,'><title>Comparison</title><style>{_STYLE}</style><h1>Comparison</h1>"
         "<p>In brackets: the difference from the first system at the same input size, its 95 % interval (people "
-        "resampled, paired) and p-value, in percentage points.</p>"
+        "resampled, paired) and p-value, in percentage points; of rank 1 where both searched the same gallery.</p>"
         "<div tabindex='0' role='region' aria-label='Comparison'>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div></html>\n"
     )

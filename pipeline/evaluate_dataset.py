@@ -32,12 +32,15 @@ from pipeline.evaluation.faces import (
 from pipeline.evaluation.freezing import Frozen, freeze_thresholds, read_frozen
 from pipeline.evaluation.pair_accuracy import freeze_pair_thresholds
 from pipeline.evaluation.protocols import (
+    ImageSets,
     PairList,
     SearchPlan,
     default_search_plan,
     read_image_list,
     read_image_sets,
     read_pair_list,
+    refuse_pairs_with_themselves,
+    refuse_searches_for_themselves,
 )
 from pipeline.evaluation.systems import System, choose_systems, load_networks
 from pipeline.evaluation.thresholds import Target, parse_target
@@ -129,8 +132,7 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     sizes = parse_sizes(config.sizes, split)
     make_writable(config.out)
     sets = read_image_sets(config.sets, split.keys, split.person, config.out) if config.sets is not None else None
-    names = [*split.keys, *(sets.names if sets is not None else [])]
-    searches, pairs = _searches(config, split, names), _pairs(config.pairs, split, names, config.out)
+    searches, pairs = _searches(config, split, sets), _pairs(config.pairs, split, sets, config.out)
     load = partial(
         load_networks,
         choose_edgeface(config.edgeface),
@@ -161,10 +163,19 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     print(f"report: {config.out / 'report.html'}")
 
 
-def _pairs(given: Path | None, split: Split, names: list[str], out: Path) -> PairList | None:
+def _pairs(given: Path | None, split: Split, sets: ImageSets | None, out: Path) -> PairList | None:
     beside = (split.root / name for name in ("pairs.txt", "pairs.csv"))
     path = given or next((path for path in beside if path.is_file()), None)
-    return read_pair_list(path, names, out) if path is not None else None
+    if path is None:
+        return None
+    listed = read_pair_list(path, _names(split, sets), out)
+    refuse_pairs_with_themselves(listed, split.keys, sets)
+    return listed
+
+
+def _names(split: Split, sets: ImageSets | None) -> list[str]:
+    """Return what lists may name."""
+    return [*split.keys, *(sets.names if sets is not None else [])]
 
 
 def _pair_thresholds(
@@ -182,22 +193,24 @@ def _pair_thresholds(
         raise EvaluationDataError(f"--pairs-threshold-from: {split.root} has no list of pairs to judge; give --pairs")
     other = open_other_split(config.pairs_threshold_from, split, "--pairs-threshold-from")
     refuse_lacking_views(other, sizes, split, "--pairs-threshold-from")
-    listed = _pairs(None, other, other.keys, config.out)
+    listed = _pairs(None, other, None, config.out)
     if listed is None:
         raise EvaluationDataError(f"--pairs-threshold-from {other.root}: no pairs.txt or pairs.csv in it to choose on")
     return freeze_pair_thresholds(embedder_of(other), systems, sizes, listed)
 
 
-def _searches(config: EvaluateConfig, split: Split, names: list[str]) -> SearchPlan | None:
+def _searches(config: EvaluateConfig, split: Split, sets: ImageSets | None) -> SearchPlan | None:
     if (config.gallery is None) != (config.probes is None):
         raise EvaluationDataError("--gallery and --probes go together: one list of enrolled images, one of searching")
     by_faiss = config.search == "faiss"
     if config.gallery is None or config.probes is None:
         found = default_search_plan(split.person, config.gallery_images)
         return replace(found, by_faiss=by_faiss) if found is not None else None
-    rows = [read_image_list(path, names, config.out) for path in (config.gallery, config.probes)]
+    rows = [read_image_list(path, _names(split, sets), config.out) for path in (config.gallery, config.probes)]
     note = f"lists {config.gallery.as_posix()} and {config.probes.as_posix()}"
-    return SearchPlan(rows[0], rows[1], note, by_faiss)
+    plan = SearchPlan(rows[0], rows[1], note, by_faiss)
+    refuse_searches_for_themselves(plan, split.keys, sets)
+    return plan
 
 
 def _frozen(

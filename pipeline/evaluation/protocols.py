@@ -1,6 +1,8 @@
 """Which comparisons an evaluation makes: pairs and searches, from the folders by default or from lists."""
 
 import csv
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +57,11 @@ class SearchPlan:
     note: str
     by_faiss: bool = False
 
+    def sha256(self, sets: "ImageSets | None") -> str:
+        """Return a hash of who is enrolled and who searches, by which two reports know that they searched alike."""
+        named = [self.gallery, self.probes, *([sets.rows, sets.number] if sets is not None else [])]
+        return hashlib.sha256(json.dumps([rows.tolist() for rows in named]).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class ImageSets:
@@ -77,6 +84,10 @@ class ImageSets:
     def append_to(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (N + T, D): the images' (N, D) unit embeddings, then the unit mean of each set."""
         return np.concatenate([embeddings, mean_templates(embeddings[self.rows], self.number)[1]])
+
+    def images(self, rows: NDArray[np.int64], images: int) -> NDArray[np.int64]:
+        """Return the rows of images that rows stand for, of which those from `images` on are sets."""
+        return np.union1d(rows[rows < images], self.rows[np.isin(self.number, rows - images)])
 
 
 def read_image_sets(path: Path, keys: list[str], person: NDArray[np.int64], missing_to: Path) -> ImageSets:
@@ -149,6 +160,34 @@ def read_image_list(path: Path, keys: list[str], missing_to: Path) -> NDArray[np
     if not names:
         raise ProtocolError(f"{path}: no image named in it; write one name below hr_images a line")
     return np.array(list(dict.fromkeys(_rows_of(path, names, keys, missing_to).tolist())), np.int64)
+
+
+def refuse_searches_for_themselves(plan: SearchPlan, keys: list[str], sets: ImageSets | None) -> None:
+    """Raise `ProtocolError` where an enrolled image searches as well, itself or in a set: it would find itself."""
+    shared = _shared(plan.gallery, plan.probes, keys, sets)
+    if shared:
+        raise ProtocolError(
+            f"{plan.note}: {len(shared)} images are enrolled and search as well ({', '.join(shared[:3])}"
+            f"{', ...' if len(shared) > 3 else ''}), which flatters; take each out of one list"
+        )
+
+
+def refuse_pairs_with_themselves(listed: PairList, keys: list[str], sets: ImageSets | None) -> None:
+    """Raise `ProtocolError` where a pair has one image on both sides, itself or in a set."""
+    first, second = listed.rows.T
+    for pair in listed.rows[(first == second) | (np.maximum(first, second) >= len(keys))]:
+        shared = _shared(pair[:1], pair[1:], keys, sets)
+        if shared:
+            raise ProtocolError(
+                f"{listed.source}: a pair compares {shared[0]!r} with itself, which flatters; take it out of the list"
+            )
+
+
+def _shared(first: NDArray[np.int64], second: NDArray[np.int64], keys: list[str], sets: ImageSets | None) -> list[str]:
+    """Return the images that both rows stand for."""
+    if sets is not None:
+        first, second = sets.images(first, len(keys)), sets.images(second, len(keys))
+    return [keys[row] for row in np.intersect1d(first, second)]
 
 
 def default_search_plan(person: NDArray[np.int64], enrolled_images: int = 1) -> SearchPlan | None:

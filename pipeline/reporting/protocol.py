@@ -18,6 +18,7 @@ def protocol_of(plan: Plan, with_unseen: bool) -> dict[str, Any]:
         + ("; rows of the unseen recogniser have a gallery of their own" if with_unseen else ""),
         "probes": "faces at each input size, embedded by the system under test",
         "searches": plan.searches.note if plan.searches else None,
+        "searches_sha256": plan.searches.sha256(plan.sets) if plan.searches else None,
         "pairs": plan.pairs.source if plan.pairs else None,
         "pairs_threshold": _pairs_judged_by(plan),
         "pairs_repeated": plan.pairs.repeated if plan.pairs else 0,

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from pipeline.compare import main as compare_main
 from pipeline.evaluate_dataset import main as evaluate_main
 from pipeline.evaluation.protocols import ProtocolError, read_image_list, read_image_sets, read_pair_list
 
@@ -110,6 +111,50 @@ def test_strangers_enrolled_as_well_make_searches_harder_and_faiss_finds_the_sam
     said = f"the same answer for {round(28 * min(shares))} of 28 probes"
     assert said in (tmp_path / "faiss" / "summary.md").read_text()
     assert "compressed index" not in (tmp_path / "file" / "summary.md").read_text()
+
+
+def test_an_image_never_meets_itself_in_lists(chain, tmp_path, capsys, run, arguments):
+    sets = write(tmp_path / "sets.csv", ["set", "image"], ["Eve all", "Eve/0"], ["Eve all", "Eve/1"])
+    files = {"eve.txt": "Eve/0\nFinn/0\n", "both.txt": "Finn/0\nFinn/1\n", "all.txt": "Eve all\nFinn/1\n"}
+    for name, text in {**files, "apart.txt": "Eve/2\nFinn/1\n"}.items():
+        (tmp_path / name).write_text(text)
+    itself = write(tmp_path / "pairs.csv", ["first", "second", "same"], ["Eve/0", "Eve/0", 1], ["Eve/0", "Gil/0", 0])
+    in_set = write(tmp_path / "set.csv", ["first", "second", "same"], ["Eve/1", "Eve all", 1], ["Eve/0", "Gil/0", 0])
+
+    def searching(probes):
+        return ["--gallery", tmp_path / "eve.txt", "--probes", tmp_path / probes, "--sets", sets]
+
+    base = ["--systems", "hr", "--bootstrap", "0"]
+    for more, said in (
+        (searching("both.txt"), "1 images are enrolled and search as well (Finn/0), which flatters"),
+        (searching("all.txt"), "1 images are enrolled and search as well (Eve/0)"),
+        (["--pairs", itself], "pairs.csv: a pair compares 'Eve/0' with itself"),
+        (["--pairs", in_set, *searching("apart.txt")], "set.csv: a pair compares 'Eve/1' with itself"),
+    ):
+        assert run(evaluate_main, arguments(chain, tmp_path / "out", *base, *more)) == 2
+        assert said in capsys.readouterr().err
+    assert run(evaluate_main, arguments(chain, tmp_path / "out", *base, *searching("apart.txt"))) == 0
+
+
+def test_rank_1_is_paired_only_where_both_searched_the_same_gallery(chain, report_folder, tmp_path, run, arguments):
+    base = ["--systems", "bicubic", "--sizes", "16"]
+    (tmp_path / "gallery.txt").write_text("Eve/0\nFinn/0\n")
+    (tmp_path / "probes.txt").write_text("Eve/1\nFinn/1\nGil/1\n")
+    lists = ["--gallery", tmp_path / "gallery.txt", "--probes", tmp_path / "probes.txt"]
+    cases = {"same": ["--no-flip"], "lists": lists, "strangers": ["--distractors", chain / "val_processed"]}
+    for name, more in cases.items():
+        assert run(evaluate_main, arguments(chain, tmp_path / name, *base, *more)) == 0
+    folders = [tmp_path / name for name in cases]
+    assert run(compare_main, [report_folder, *folders, "--out", tmp_path / "comparison"]) == 0
+    rows = json.loads((tmp_path / "comparison" / "comparison.json").read_text())["rows"]
+    found = {row["system"].partition(":")[0]: row for row in rows if row["size_px"] == 16}
+    assert {name: found[name]["figures"]["rank1"]["against"] is not None for name in cases} == {
+        "same": True,
+        "lists": False,
+        "strangers": False,
+    }
+    assert all(found[name]["figures"]["eer"]["against"] for name in cases)
+    assert found["same"]["system"].endswith("no mirror images")
 
 
 @pytest.mark.parametrize(
