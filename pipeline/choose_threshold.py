@@ -21,8 +21,9 @@ from pipeline.evaluation.measures import Json
 from pipeline.evaluation.systems import Networks, System, load_networks
 from pipeline.evaluation.thresholds import Target, parse_target, threshold_for
 from pipeline.reporting.summary import MAIN_SYSTEMS, in_hundred, one_in, size_name
-from pipeline.scores.bootstrap import IdentityBootstrap, draw_people, rate_interval
+from pipeline.scores.bootstrap import draw_people, rate_interval
 from pipeline.scores.comparisons import PairScores, all_pairs
+from pipeline.scores.resampling import resample
 from pipeline.scores.verification import error_rates
 from pipeline.threshold_file import ThresholdError, ThresholdFile, write_threshold
 
@@ -158,12 +159,10 @@ def _achieved(found: PairScores, threshold: float, split: Split, config: ChooseC
     achieved |= {"impostors": rates.impostors, "genuines": rates.genuines}
     if config.bootstrap:
         weights = draw_people(len(split.people), config.bootstrap, config.seed)
-        person = split.person
-        replicas = IdentityBootstrap(
-            found.genuine, person[found.genuine_rows[:, 0]], found.impostor, person[found.impostor_rows()], weights
-        )
+        replicas = resample(found, split.person, weights, config.seed)
         fmr, fnmr = replicas.rates(threshold)
-        achieved["fmr_interval"] = rate_interval(rates.fmr, fmr, len(split.people))
+        people = achieved["interval_people"] = replicas.weights.shape[1]
+        achieved["fmr_interval"] = rate_interval(rates.fmr, fmr, people)
         achieved["fnmr_interval"] = rate_interval(rates.fnmr, fnmr, replicas.mated)
     return achieved
 

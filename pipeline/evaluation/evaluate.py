@@ -17,13 +17,13 @@ from pipeline.evaluation.protocols import ImageSets, PairList, SearchPlan
 from pipeline.evaluation.systems import System
 from pipeline.reporting.summary import value_of
 from pipeline.scores.bootstrap import IdentityBootstrap, Weights, draw_people, rate_interval
-from pipeline.scores.comparisons import PairScores, all_pairs, listed_pairs
+from pipeline.scores.comparisons import all_pairs, listed_pairs
 from pipeline.scores.differences import mcnemar, paired_difference
 from pipeline.scores.folds import FoldAccuracy
 from pipeline.scores.identification import Searches
+from pipeline.scores.resampling import resample
 from pipeline.scores.verification import sort_both
 
-MOST_COMPARED = 4_000_000  # impostor comparisons that the bootstrap takes; beyond it people are drawn
 COMPARED_WITH = {
     "nearest": ["bicubic"],
     "bilinear": ["bicubic"],
@@ -148,10 +148,10 @@ def _measure_all_pairs(
         "verification": verification_figures(genuine, impostor, threshold),
     }
     extremes = find_extremes(scores, plan.extremes)
-    groups = group_figures(scores, sides.person, split.attributes, threshold, sides.weights)
+    groups = group_figures(scores, sides.person, split.attributes, threshold, sides.weights, plan.seed)
     cell = Measured(system, size_px, threshold, figures, extremes, counts_by_threshold(genuine, impostor), groups)
     if sides.weights is not None:
-        _add_intervals(cell, _resampled(scores, sides, sides.weights, plan.seed))
+        _add_intervals(cell, resample(scores, sides.person, sides.weights, plan.seed))
     return cell
 
 
@@ -232,21 +232,6 @@ def _add_pairs(cell: Measured, sides: Sides, plan: Plan) -> None:
     cell.figures["pairs"] = with_verification(figures, scores, listed.same, cell.threshold)
     if replicas is not None:
         cell.replicates["pairs"] = replicas
-
-
-def _resampled(scores: PairScores, sides: Sides, weights: Weights, seed: int) -> IdentityBootstrap:
-    """Return the replicates of a cell; of people drawn once where there are too many comparisons for all."""
-    person = sides.person
-    if len(scores.impostor) > MOST_COMPARED:
-        people = weights.shape[1]
-        kept = max(2, int(people * (MOST_COMPARED / len(scores.impostor)) ** 0.5))
-        chosen = np.sort(np.random.default_rng(seed).permutation(people)[:kept])
-        rows = np.flatnonzero(np.isin(person, chosen))
-        person = np.searchsorted(chosen, person[rows])
-        scores = all_pairs(sides.probes[rows], sides.gallery[rows], person, person)
-        weights = draw_people(kept, len(weights), seed)
-    genuine_person = person[scores.genuine_rows[:, 0]]
-    return IdentityBootstrap(scores.genuine, genuine_person, scores.impostor, person[scores.impostor_rows()], weights)
 
 
 def _add_intervals(cell: Measured, replicas: IdentityBootstrap) -> None:

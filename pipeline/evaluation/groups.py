@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.measures import Json
-from pipeline.scores.bootstrap import IdentityBootstrap, Weights, rate_interval
+from pipeline.scores.bootstrap import Weights, rate_interval
 from pipeline.scores.comparisons import PairScores
+from pipeline.scores.resampling import resample
 from pipeline.scores.verification import error_rates
 
 MOST_VALUES = 12
@@ -18,6 +19,7 @@ def group_figures(
     attributes: dict[str, list[str]],
     threshold: float,
     weights: Weights | None,
+    seed: int,
 ) -> list[Json]:
     """Return FMR and FNMR at a threshold for each value of each attribute, with intervals.
 
@@ -27,9 +29,8 @@ def group_figures(
     usable = {name: np.array(values) for name, values in attributes.items() if 1 < len(set(values)) <= MOST_VALUES}
     if not usable:
         return []
-    rows = scores.impostor_rows()
     return [
-        {"attribute": name, "group": str(value), **_figures(scores, rows, person, values == value, threshold, weights)}
+        {"attribute": name, "group": str(value), **_figures(scores, person, values == value, threshold, weights, seed)}
         for name, values in usable.items()
         for value in np.unique(values)
     ]
@@ -37,26 +38,27 @@ def group_figures(
 
 def _figures(
     scores: PairScores,
-    rows: NDArray[np.int32],
     person: NDArray[np.int64],
     member: NDArray[np.bool_],
     threshold: float,
     weights: Weights | None,
+    seed: int,
 ) -> Json:
-    inside, inside_genuine = member[rows].all(1), member[scores.genuine_rows[:, 0]]
+    genuine = scores.genuine[member[scores.genuine_rows[:, 0]]]
+    impostor = scores.impostor[scores.impostors_among(member)]
     counts: Json = {"images": int(member.sum()), "people": len(np.unique(person[member]))}
-    genuine, impostor = scores.genuine[inside_genuine], scores.impostor[inside]
     if len(genuine) == 0 or len(impostor) == 0:
         return {**counts, "fmr": None, "fnmr": None, "fmr_interval": None, "fnmr_interval": None}
     rates = error_rates(genuine, impostor, threshold)
     counts |= {"fmr": rates.fmr, "fnmr": rates.fnmr, "genuines": rates.genuines, "impostors": rates.impostors}
     if weights is None:
         return {**counts, "fmr_interval": None, "fnmr_interval": None}
-    genuine_person = person[scores.genuine_rows[inside_genuine, 0]]
-    replicas = IdentityBootstrap(genuine, genuine_person, impostor, person[rows[inside]], weights)
+    replicas = resample(scores, person, weights, seed, member)
+    people = min(counts["people"], replicas.weights.shape[1])
     fmr, fnmr = replicas.rates(threshold)
     return {
         **counts,
-        "fmr_interval": rate_interval(rates.fmr, fmr, counts["people"]),
+        "interval_people": people,
+        "fmr_interval": rate_interval(rates.fmr, fmr, people),
         "fnmr_interval": rate_interval(rates.fnmr, fnmr, replicas.mated),
     }

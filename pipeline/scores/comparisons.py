@@ -42,12 +42,25 @@ class PairScores:
         """
         if positions is None:
             positions = np.arange(len(self.impostor))
-        mates = self._last - self._first
-        starts = np.append(0, np.cumsum(len(self._order) - mates))
+        mates, starts = self._last - self._first, self._starts()
         probe = np.searchsorted(starts, positions, "right") - 1
         column = positions - starts[probe]
         column += np.where(column >= self._first[probe], mates[probe], 0)
         return np.column_stack([probe.astype(np.int32), self._order[column]])
+
+    def impostors_among(self, member: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the positions of the impostor scores of two members: (N,), the same rows on both sides."""
+        columns, starts = np.flatnonzero(member[self._order]), self._starts()
+        found = [np.empty(0, np.int64)]
+        for probe in np.flatnonzero(member):
+            first, last = self._first[probe], self._last[probe]
+            low, high = np.searchsorted(columns, [first, last])
+            found += [starts[probe] + columns[:low], starts[probe] + columns[high:] - (last - first)]
+        return np.concatenate(found)
+
+    def _starts(self) -> NDArray[np.int64]:
+        """Return (N + 1,) where the impostor scores of each probe begin."""
+        return np.append(0, np.cumsum(len(self._order) - (self._last - self._first)))
 
 
 def readable(ascending: Array) -> Array:

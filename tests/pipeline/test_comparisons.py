@@ -30,6 +30,14 @@ def test_all_pairs_equal_a_double_loop_with_their_rows():
     np.testing.assert_array_equal(found.impostor_rows(some), found.impostor_rows()[some])
 
 
+def test_impostors_of_a_group_are_those_of_which_both_faces_are_in_it():
+    probes, gallery, person = drawn()
+    found, member = all_pairs(probes, gallery, person, person), np.arange(23) % 3 > 0
+    expected = np.flatnonzero(member[found.impostor_rows()].all(1))
+    np.testing.assert_array_equal(found.impostors_among(member), expected)
+    assert len(found.impostors_among(member & False)) == 0 < len(expected) < len(found.impostor)
+
+
 def test_other_galleries_have_no_photograph_in_common():
     probes, gallery, person = drawn()
     found = all_pairs(probes, gallery[:9], person, person[:9], same_image=False)
