@@ -40,7 +40,7 @@ class ChooseConfig:
     target: Annotated[str, typer.Option(help="far=1e-3 (any share of impostors) or eer.")] = "far=1e-3"
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("runs/threshold.json")
     system: Annotated[
-        str, typer.Option(help="bicubic, dsr, finetuned, dsr+finetuned, hr, ...; auto: the last one that can be built.")
+        str, typer.Option(help="bicubic, dsr, finetuned, dsr+finetuned, hr, ...; auto: that which reports lead with.")
     ] = "auto"
     sizes: Annotated[str, typer.Option(help="Input sizes in pixels, joined by commas; pooled.")] = "8,12,16,24,32"
     per_size: Annotated[bool, typer.Option(help="A threshold for each input size as well, and full size.")] = False
