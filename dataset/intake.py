@@ -97,22 +97,44 @@ def read_face(root: Path, photo: Photo, find_landmarks: FindLandmarks) -> NDArra
     return image
 
 
-def listed_landmarks(path: Path | None) -> FindLandmarks:
-    """Return landmarks from a CSV: `image` (or `file`), `left_eye_x`, `left_eye_y`, `right_eye_x` ... `mouth_right_y`.
+def read_landmarks(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Read a CSV: `image` (or `file`), `left_eye_x`, `left_eye_y`, `right_eye_x` ... `mouth_right_y`.
+
+    Returns:
+        A photograph's path below its folder to its (5, 2) landmarks.
 
     Raises:
         IntakeError: The file is missing, a column is missing, or a value is not a number.
     """
+    if not path.is_file():
+        raise IntakeError(f"{path}: no such list of landmarks; check the path")
     table: dict[str, NDArray[np.float64]] = {}
-    if path is not None:
-        if not path.is_file():
-            raise IntakeError(f"{path}: no such list of landmarks; check the path")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            for row in reader:
-                table[row.get("image") or row.get("file") or ""] = _points(path, reader.line_num, row)
-        if not table:
-            raise IntakeError(f"{path}: no landmarks in it; expected image,{','.join(_COLUMNS)}")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        for row in reader:
+            table[row.get("image") or row.get("file") or ""] = _points(path, reader.line_num, row)
+    if not table:
+        raise IntakeError(f"{path}: no landmarks in it; expected image,{','.join(_COLUMNS)}")
+    return table
+
+
+def names_of_nothing(path: Path, table: dict[str, NDArray[np.float64]], photos: list[Photo]) -> list[str]:
+    """Return the names in a list of landmarks that are no photograph's.
+
+    Raises:
+        IntakeError: All of them are.
+    """
+    unknown = sorted(table.keys() - {photo.source for photo in photos})
+    if len(unknown) == len(table):
+        raise IntakeError(
+            f"{path}: none of its {len(table)} names is a photograph, the first is {unknown[0]!r}; write paths below "
+            f"the photographs' folder, such as {photos[0].source!r}"
+        )
+    return unknown
+
+
+def listed_landmarks(table: dict[str, NDArray[np.float64]]) -> FindLandmarks:
+    """Return landmarks as listed."""
     return lambda source, image: [table[source]] if source in table else []
 
 

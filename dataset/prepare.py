@@ -15,7 +15,17 @@ from tqdm import tqdm
 from dataset.align import AlignError
 from dataset.assembly import SplitWriter, is_prepared, parse_sizes, publish, staging
 from dataset.images import ImageError
-from dataset.intake import FindLandmarks, Photo, digests, gather, listed_landmarks, read_face, with_detector
+from dataset.intake import (
+    FindLandmarks,
+    Photo,
+    digests,
+    gather,
+    listed_landmarks,
+    names_of_nothing,
+    read_face,
+    read_landmarks,
+    with_detector,
+)
 from dataset.layout import INDEX, PAIRS, SPLITS, Face, split_folder
 from dataset.pairs import Pair, read_pairs, write_pairs
 from dataset.selection import Problem, choose_people, duplicates, excluded, without
@@ -104,10 +114,12 @@ class _Plan:
 
 def _plan(config: PrepareConfig) -> _Plan:
     shares, sizes_px = parse_shares(config.split), parse_sizes(config.vlr_sizes)
-    find_landmarks = with_detector(listed_landmarks(config.landmarks))
+    landmarks = read_landmarks(config.landmarks) if config.landmarks else {}
     root, photos, rule = gather(config.photos, config.identity_pattern)
     people = {photo.person for photo in photos}
     print(f"{len(photos)} images of {len(people)} people; whose an image is: {rule}")
+    if config.landmarks and (unknown := names_of_nothing(config.landmarks, landmarks, photos)):
+        print(f"{config.landmarks}: {len(unknown)} of {len(landmarks)} names are no photograph, e.g. {unknown[0]!r}")
     pairs = read_pairs(config.pairs) if config.pairs else []
     folds = {"val": config.val_folds, "test": config.test_folds}
     chosen = choose_people(pairs, folds, {"val": config.val_people, "test": config.test_people}, people)
@@ -118,7 +130,9 @@ def _plan(config: PrepareConfig) -> _Plan:
     copies = duplicates(photos, hashes, split_of, pairs)
     made_of = _made_of(config, shares, sizes_px, hashes)
     kept = without(photos, copies)
-    return _Plan(root, kept, split_of, pairs, find_landmarks, sizes_px, problems + copies, made_of)
+    return _Plan(
+        root, kept, split_of, pairs, with_detector(listed_landmarks(landmarks)), sizes_px, problems + copies, made_of
+    )
 
 
 def _made_of(

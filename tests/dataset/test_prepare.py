@@ -170,7 +170,7 @@ def test_valid_oddities_work(photos, tmp_path):
     assert "Zoë, the 1st/a b,c.png" in [image for store in stores for image in store.images]
 
 
-def test_raw_photographs_are_aligned_by_listed_landmarks(tmp_path):
+def test_raw_photographs_are_aligned_by_listed_landmarks(tmp_path, capsys):
     header = "image," + ",".join(
         f"{p}_{a}" for p in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for a in "xy"
     )
@@ -185,6 +185,15 @@ def test_raw_photographs_are_aligned_by_listed_landmarks(tmp_path):
     store = FaceStore.open(tmp_path / "o/train_processed")
     photo = read_image(tmp_path / "raw" / Path(store.images[0]).name)
     assert np.abs(store.faces[0].astype(int) - photo[70:182, 60:172]).max() <= 1
+    assert "names are no photograph" not in capsys.readouterr().out
+    some = [*lines, lines[1].replace("p0_1", "gone"), lines[1].replace("p0_1", "lost")]
+    for text, code, said in (
+        (some, 0, "2 of 8 names are no photograph, e.g. 'gone.png'"),
+        ([line.replace(".png", ".jpg") for line in lines], 2, "none of its 6 names is a photograph, the first is 'p0_"),
+    ):
+        (tmp_path / "marks.csv").write_text("\n".join(text))
+        assert run(tmp_path / "raw", "--out", tmp_path / "o", "--overwrite", *options) == code
+        assert said in "".join(capsys.readouterr())
 
 
 def test_an_index_gives_people_and_further_columns(photos, tmp_path):
