@@ -5,7 +5,7 @@ The ideas stand in files of their own: `verification` (1:1), `folds` (LFW's accu
 """
 
 from pipeline.scores.folds import FoldAccuracy, best_threshold, fold_accuracy
-from pipeline.scores.identification import OpenSetRates, Searches, cmc, fnir_at_fpir, join_searches, open_set, searches
+from pipeline.scores.identification import OpenSetRates, Searches, cmc, fnir_at_fpir, open_set, searches
 from pipeline.scores.verification import (
     DetectionCost,
     Eer,
@@ -44,7 +44,6 @@ __all__ = [
     "error_rates",
     "fnir_at_fpir",
     "fold_accuracy",
-    "join_searches",
     "open_set",
     "roc",
     "searches",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.scores.verification import Array, ScoreError, eer, tar_at_far
+from pipeline.scores.verification import Array, eer, tar_at_far
 from pipeline.threshold_file import ThresholdError
 
 Kind = Literal["number", "eer", "far", "file"]
@@ -68,8 +68,3 @@ def threshold_for(target: Target, genuine: Array, impostor: Array) -> float:
             f"choose a target of at least {1 / len(impostor):.1g} or a larger development set"
         )
     return found.threshold
-
-
-def explain_unmeasurable(error: ScoreError, where: str) -> ThresholdError:
-    """Say on which data a threshold could not be chosen."""
-    return ThresholdError(f"{where}: {error}")

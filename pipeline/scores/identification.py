@@ -64,16 +64,6 @@ def searches(scores: Array, probe: NDArray[np.integer], gallery: NDArray[np.inte
     return Searches(mate, ahead.astype(np.int64), top, len(gallery))
 
 
-def join_searches(parts: list[Searches]) -> Searches:
-    """Put searches of several blocks of probes in the same gallery together."""
-    return Searches(
-        np.concatenate([part.mate for part in parts]),
-        np.concatenate([part.rank for part in parts]),
-        np.concatenate([part.top for part in parts]),
-        parts[0].gallery,
-    )
-
-
 def cmc(ranks: NDArray[np.integer], deepest: int) -> NDArray[np.float64]:
     """Return the share of mated searches whose mate is within the first 1, 2, ... `deepest` ranks.
 
