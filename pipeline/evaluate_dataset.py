@@ -133,6 +133,8 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     make_writable(config.out)
     sets = read_image_sets(config.sets, split.keys, split.person, config.out) if config.sets is not None else None
     searches, pairs = _searches(config, split, sets), _pairs(config.pairs, split, sets, config.out)
+    if sets is not None and pairs is None and config.gallery is None:
+        raise EvaluationDataError(f"--sets {config.sets}: no list names a set; give --gallery and --probes, or --pairs")
     load = partial(
         load_networks,
         choose_edgeface(config.edgeface),

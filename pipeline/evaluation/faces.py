@@ -141,11 +141,11 @@ def refuse_incomparable(split: Split) -> None:
 
 
 def open_other_split(root: Path, evaluated: Split, flag: str) -> Split:
-    """Open a split that a threshold is chosen on, and see that it is another one.
+    """Open a split of other people: strangers, or those that a threshold is chosen on.
 
     Args:
         root: Its folder.
-        evaluated: The split that the threshold is used on.
+        evaluated: The split under evaluation.
         flag: What named it, for the message.
 
     Raises:
@@ -153,14 +153,14 @@ def open_other_split(root: Path, evaluated: Split, flag: str) -> Split:
     """
     if root.resolve() == evaluated.root.resolve():
         raise EvaluationDataError(
-            f"{flag} {root}: a threshold chosen on the evaluated split itself flatters; name another split"
+            f"{flag} {root}: that is the evaluated split itself, whose people must not be used; name another split"
         )
     other = open_split(root)
     shared = sorted(set(other.people) & set(evaluated.people))
     if shared:
         raise EvaluationDataError(
             f"{flag} {root}: {len(shared)} of its people are in {evaluated.root} as well, the first is {shared[0]!r}; "
-            "a threshold has to come from other people"
+            "name a split of other people"
         )
     return other
 
