@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from dataset.degrade import shrink
+from dataset.layout import split_folder
 from dataset.store import FaceStore
-from engine.errors import GateError
+from engine.errors import GateError, UserError
 from pipeline.scores.bootstrap import IdentityBootstrap, draw_people
 from pipeline.scores.differences import paired_difference
 from pipeline.scores.verification import tar_at_far
@@ -28,6 +30,10 @@ _REPLICATES = 300
 
 class ParityError(GateError):
     """An export that differs too much from its source; it is not written."""
+
+
+class UnverifiedError(UserError):
+    """Faces on which an export cannot be judged; it is not written."""
 
 
 @dataclass(frozen=True)
@@ -88,24 +94,48 @@ def compare(
     return results
 
 
-def check(parities: list[Parity], largest_difference: float, least_cosine: float, largest_drop: float) -> None:
+def check(parities: list[Parity], largest_difference: float, least_cosine: float, largest_drop: float | None) -> None:
     """Refuse an export that differs too much.
 
+    Args:
+        parities: One a size.
+        largest_difference: Of an embedding's value.
+        least_cosine: Of a pair of embeddings.
+        largest_drop: Of TAR, where it was measured; None where the faces tell nothing about verification.
+
     Raises:
-        ParityError: Naming the size, the figure and its limit.
+        ParityError: Naming the size, the figure and its limit; or nothing was compared.
     """
+    if not parities:
+        raise ParityError("the export was compared at no size; nothing was written")
     for parity in parities:
-        drop = (parity.tar_before or 0.0) - (parity.tar_after or 0.0)
-        for name, value, limit in (
+        limits = [
             ("differs by", parity.max_difference, largest_difference),
             ("turns an embedding by 1 - cosine", 1 - parity.min_cosine, 1 - least_cosine),
-            ("loses TAR at FAR 1e-2", drop, largest_drop),
-        ):
+        ]
+        if largest_drop is not None and parity.tar_before is not None and parity.tar_after is not None:
+            limits.append(("loses TAR at FAR 1e-2", parity.tar_before - parity.tar_after, largest_drop))
+        for name, value, limit in limits:
             if not value <= limit:
                 raise ParityError(
                     f"the export {name} {value:.2g} at {parity.size_px} px, {limit:.2g} is allowed; "
                     "nothing was written, try a higher --precision"
                 )
+
+
+def require_verification(parities: list[Parity], dataset: Path) -> None:
+    """Refuse an export that only verification could judge, where it could not be measured.
+
+    Raises:
+        UnverifiedError: No TAR at one of the sizes.
+    """
+    for parity in parities:
+        if parity.tar_before is None or parity.tar_after is None:
+            raise UnverifiedError(
+                f"{split_folder(dataset, 'val')}: TAR at FAR 1e-2 cannot be measured at {parity.size_px} px, and "
+                "int8 is judged by it alone; nothing was written, prepare more validation people with two photographs "
+                "each, raise --faces, or take --precision fp16"
+            )
 
 
 def table(parities: list[Parity]) -> str:

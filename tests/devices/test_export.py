@@ -1,5 +1,6 @@
 """What is exported is compared with its source, and written only if it still is the same recogniser."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -89,6 +90,46 @@ def test_options_that_do_not_go_together_are_refused(source: Path, tmp_path: Pat
         export(config(source, tmp_path, format="pt2", precision="int8"))
 
 
+@pytest.mark.parametrize("kind", ["pt2", "torchscript", "safetensors"])
+def test_sizes_that_the_format_does_not_hold_are_refused(source: Path, tmp_path: Path, kind: str) -> None:
+    large = dataclasses.replace(config(source, tmp_path, format=kind), sizes="112")
+    with pytest.raises(ExportError, match="--sizes 112: --format .* nothing would be compared"):
+        export(large)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_compared_at_no_size_does_not_pass() -> None:
+    with pytest.raises(parity.ParityError, match="compared at no size"):
+        parity.check([], 1.0, 0.9, 0.01)
+
+
+@pytest.fixture(scope="module")
+def one_each(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Splits whose validation people have one photograph each."""
+    folder = tmp_path_factory.mktemp("one_each")
+    store = FaceStore.open(source / "val_processed")
+    for split in ("train", "val"):
+        FaceStore.build(folder / f"{split}_processed", store.faces[:12], store.images[:12], list(map(str, range(12))))
+    return folder
+
+
+def test_what_verification_alone_can_judge_is_refused_where_it_cannot_be_measured(
+    source: Path, one_each: Path, tmp_path: Path
+) -> None:
+    asked = dataclasses.replace(config(source, tmp_path, precision="int8"), dataset=one_each, sizes="16")
+    with pytest.raises(parity.UnverifiedError, match="TAR at FAR 1e-2 cannot be measured at 16 px"):
+        export(asked)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_numbers_judge_is_written_without_a_threshold_where_none_can_be_measured(
+    source: Path, one_each: Path, tmp_path: Path
+) -> None:
+    asked = dataclasses.replace(config(source, tmp_path, format="safetensors"), dataset=one_each, sizes="16")
+    export(asked)
+    assert '"threshold": null' in (tmp_path / "recogniser.md").read_text(encoding="utf-8")
+
+
 def test_a_recogniser_equals_itself_and_another_is_noticed(deployed: DeployedNetworks, source: Path) -> None:
     store = FaceStore.open(source / "val_processed")
     (same,) = parity.compare(deployed.embed, deployed.embed, store, [16], 12)
@@ -149,6 +190,7 @@ def test_with_nothing_prepared_synthetic_faces_are_compared_and_the_usual_thresh
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dataset").mkdir()  # as in a checkout, where it holds code
     export(ExportConfig(edgeface=str(source / "edgeface_xxs.pth"), dsr=source / "dsr.pth", sizes="16", faces=20))
-    assert "nothing prepared here" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "nothing prepared here" in told and "--max-tar-drop 0.01 is not applied" in told
     metadata = OnnxRecognizer(tmp_path / "runs" / "export" / "recogniser.onnx").metadata
     assert (metadata["threshold"], metadata["compared_on"]) == (0.30, "synthetic faces")
