@@ -14,8 +14,9 @@ def embed(path):  # an aligned face, square, 6 to 112 px
     total = views[0] + views[1]
     return total / np.linalg.norm(total)
 score = float(embed("a.png") @ embed("b.png"))
-print("same person" if score >= {threshold:.4f} else "different people", score)
+print({answer}score)
 """
+_ANSWER = '"same person" if score >= {threshold:.4f} else "different people", '
 
 _JAVASCRIPT = """\
 import * as ort from "onnxruntime-web";
@@ -48,8 +49,9 @@ def model_card(path: Path, information: dict[str, Any], parity_table: str) -> st
         "",
     ]
     if path.suffix == ".onnx":
-        values = {"name": path.name, "threshold": information["threshold"] or 0.0}
-        lines += ["## Python", "", "```python", _PYTHON.format(**values) + "```", ""]
-        lines += ["## JavaScript", "", "```js", _JAVASCRIPT.format(**values) + "```", ""]
+        threshold = information["threshold"]
+        answer = "" if threshold is None else _ANSWER.format(threshold=threshold)
+        lines += ["## Python", "", "```python", _PYTHON.format(name=path.name, answer=answer) + "```", ""]
+        lines += ["## JavaScript", "", "```js", _JAVASCRIPT.format(name=path.name) + "```", ""]
     lines += ["## Inside the file", "", "```json", json.dumps(shown, indent=2, ensure_ascii=False), "```", ""]
     return "\n".join(lines)

@@ -59,8 +59,15 @@ class OnnxRecognizer:
 
     @property
     def threshold(self) -> float:
-        """Lowest similarity that is taken for the same person; measured by the export, see its metadata."""
-        return float(self.metadata["threshold"])
+        """Lowest similarity that is taken for the same person; measured by the export, see its metadata.
+
+        Raises:
+            OnnxModelError: The export could not measure one.
+        """
+        stored = self.metadata.get("threshold")
+        if stored is None:
+            raise OnnxModelError(f"{self.path}: holds no threshold, its export could not measure one; pass --threshold")
+        return float(stored)
 
     def embed(self, faces: Floats) -> Floats:
         """Return unit embeddings.

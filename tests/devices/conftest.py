@@ -28,9 +28,23 @@ def onnx_model(deployed: DeployedNetworks, tmp_path_factory: pytest.TempPathFact
     pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
     from pipeline.deployment.onnx_chain import onnx_chain
 
-    model = onnx_chain(deployed)
-    metadata = {"model": "f" * 64, "threshold": 0.3, "precision": "fp32"}
-    onnx.helper.set_model_props(model, {"dsr_edgeface": json.dumps(metadata)})
     path = tmp_path_factory.mktemp("model") / "recogniser.onnx"
-    path.write_bytes(model.SerializeToString())
-    return path
+    onnx.save(onnx_chain(deployed), path)
+    return with_threshold(path, path, 0.3)
+
+
+@pytest.fixture(scope="session")
+def undecided_model(onnx_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same file, as an export leaves it that could measure no threshold."""
+    return with_threshold(onnx_model, tmp_path_factory.mktemp("undecided") / "recogniser.onnx", None)
+
+
+def with_threshold(path: Path, target: Path, threshold: float | None) -> Path:
+    """Write a model with other metadata."""
+    import onnx
+
+    model = onnx.load(path)
+    metadata = {"model": "f" * 64, "threshold": threshold, "precision": "fp32"}
+    onnx.helper.set_model_props(model, {"dsr_edgeface": json.dumps(metadata)})
+    onnx.save(model, target)
+    return target

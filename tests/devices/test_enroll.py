@@ -15,6 +15,7 @@ from pipeline.enroll import EnrollConfig, enroll
 from pipeline.gallery import GalleryConfig, gallery
 from pipeline.identify import IdentifyConfig, identify
 from pipeline.recognition.gallery_store import Gallery, GalleryError
+from pipeline.recognition.onnx_recognizer import OnnxModelError
 from pipeline.recognition.photographs import PhotographError
 from pipeline.verify import VerifyConfig, verify
 
@@ -64,6 +65,17 @@ def test_the_same_face_is_verified(people: Path, onnx_model: Path, capsys: pytes
     one = people / "Zoë" / "one.png"
     verify(VerifyConfig(first=one, second=one, model=onnx_model))
     assert capsys.readouterr().out.startswith("same person: 1.000")
+
+
+def test_a_model_without_a_threshold_asks_for_one(people: Path, tmp_path: Path, undecided_model: Path) -> None:
+    path, one = tmp_path / "people.gallery", people / "Zoë" / "one.png"
+    with pytest.raises(OnnxModelError, match="holds no threshold.*pass --threshold"):
+        enroll(EnrollConfig(gallery=path, photos=people, model=undecided_model))
+    assert not path.exists()
+    with pytest.raises(OnnxModelError, match="pass --threshold"):
+        verify(VerifyConfig(first=one, second=one, model=undecided_model))
+    verify(VerifyConfig(first=one, second=one, model=undecided_model, threshold="0.5"))
+    assert enroll(EnrollConfig(gallery=path, photos=people, model=undecided_model, threshold=0.5)) == 0
 
 
 def test_a_gallery_is_listed_exported_and_emptied(

@@ -24,8 +24,9 @@ def folder(onnx_model: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def code(language: str) -> str:
-    return model_card(Path("recogniser.onnx"), INFORMATION, "").partition(f"```{language}\n")[2].partition("```")[0]
+def code(language: str, **information: object) -> str:
+    card = model_card(Path("recogniser.onnx"), INFORMATION | information, "")
+    return card.partition(f"```{language}\n")[2].partition("```")[0]
 
 
 def pixels(side: int) -> np.ndarray:
@@ -50,6 +51,12 @@ def test_the_python_code_gives_our_score(folder: Path) -> None:
     )
     score = float(embedding(folder, 16, True) @ embedding(folder, 112, True))
     assert float(done.stdout.split()[-1]) == pytest.approx(score, abs=1e-4)
+
+
+def test_without_a_threshold_the_python_code_decides_nothing() -> None:
+    undecided = code("python", threshold=None)
+    compile(undecided, "card", "exec")
+    assert undecided.endswith("print(score)\n") and "0.3000 else" in code("python")
 
 
 @pytest.mark.parametrize("side", [7, 16, 32, 112])
