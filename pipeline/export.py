@@ -29,6 +29,7 @@ from pipeline.deployment.chain import Chain
 from pipeline.deployment.deployed import DeployedNetworks, load_deployed, model_hash
 from pipeline.deployment.model_card import model_card
 from pipeline.deployment.onnx_chain import onnx_chain, onnx_dsr, onnx_embed
+from pipeline.deployment.stored_threshold import measured_threshold, usual_threshold
 from pipeline.deployment.synthetic_split import write_synthetic_splits
 from pipeline.recognition.onnx_recognizer import METADATA_KEY, OnnxRecognizer
 
@@ -39,8 +40,6 @@ TOLERANCES: dict[str, Tolerance] = {"fp32": (1e-4, 0.999999), "fp16": (2e-2, 0.9
 
 _CALIBRATION_FACES = 200
 _PREPARED = Path("dataset")
-_USUAL_THRESHOLD = 0.30
-"""Of EdgeFace-XXS behind the shipped super-resolver at FAR 1e-3 on LFW: 0.28 to 0.30 from 8 to 112 px."""
 
 
 class ExportError(UserError):
@@ -87,16 +86,16 @@ def export(config: ExportConfig) -> None:
     if config.dataset != _PREPARED or any(split_folder(_PREPARED, split).exists() for split in ("train", "val")):
         return _export(config, sizes)
     print(
-        f"{_PREPARED}: nothing prepared here, so numbers and angles are compared on synthetic faces; threshold: "
-        f"{_USUAL_THRESHOLD}, as measured on LFW for EdgeFace-XXS; --max-tar-drop {config.max_tar_drop:g} is not "
-        "applied, verification rates of drawn people tell nothing; for your own: python -m dataset prepare PHOTOS"
+        f"{_PREPARED}: nothing prepared here, so numbers and angles are compared on synthetic faces; --max-tar-drop "
+        f"{config.max_tar_drop:g} is not applied, verification rates of drawn people tell nothing; for that and a "
+        "threshold of your own: python -m dataset prepare PHOTOS"
     )
     with tempfile.TemporaryDirectory() as scratch:
         write_synthetic_splits(Path(scratch))
-        _export(dataclasses.replace(config, dataset=Path(scratch)), sizes, threshold=_USUAL_THRESHOLD)
+        _export(dataclasses.replace(config, dataset=Path(scratch)), sizes, prepared=False)
 
 
-def _export(config: ExportConfig, sizes: list[int], threshold: float | None = None) -> None:
+def _export(config: ExportConfig, sizes: list[int], prepared: bool = True) -> None:
     networks = load_deployed(config.edgeface, config.dsr, not config.no_dsr, config.finetuned, config.adapter)
     store = FaceStore.open(split_folder(config.dataset, "val"))
     target = config.out.with_name(config.out.name + SUFFIXES[config.format])
@@ -107,15 +106,18 @@ def _export(config: ExportConfig, sizes: list[int], threshold: float | None = No
         takes_full_size = config.format == "onnx"
         parities = parity.compare(networks.embed, exported, store, sizes, config.faces, takes_full_size)
         print(parity.table(parities))
-        parity.check(parities, *TOLERANCES[config.precision], None if threshold else config.max_tar_drop)
-        if config.precision == "int8" and not threshold:
+        parity.check(parities, *TOLERANCES[config.precision], config.max_tar_drop if prepared else None)
+        if config.precision == "int8" and prepared:
             parity.require_verification(parities, config.dataset)
-        information |= {"parity": [line.as_dict() for line in parities], "threshold": threshold or _threshold(parities)}
-        information["compared_on"] = "synthetic faces" if threshold else "held-out people"
+        threshold, far, origin = measured_threshold(parities) if prepared else usual_threshold(networks.hashes)
+        information |= {"threshold": threshold, "threshold_far": far, "threshold_origin": origin}
+        information["compared_on"] = "held-out people" if prepared else "synthetic faces"
+        information["parity"] = [line.as_dict() for line in parities]
         _FINISHERS.get(config.format, _keep)(temporary, information)
     write_text(target.with_suffix(".md"), model_card(target, information, parity.table(parities)))
     if config.parts and config.format == "onnx":
         _write_parts(networks, config, target)
+    print(f"threshold {origin if threshold is None else f'{threshold:.3f}, {origin}'}")
     print(f"wrote {target} ({target.stat().st_size:,} bytes) and {target.with_suffix('.md')}")
 
 
@@ -221,11 +223,6 @@ def _write_parts(networks: DeployedNetworks, config: ExportConfig, target: Path)
 
 def _keep(path: Path, information: dict[str, Any]) -> None:
     """Leave a file whose metadata cannot be added to; its model card has the comparison."""
-
-
-def _threshold(parities: list[parity.Parity]) -> float | None:
-    """Return the highest of the sizes' thresholds, so that the false accept rate holds at each of them."""
-    return max((line.threshold for line in parities if line.threshold is not None), default=None)
 
 
 def _sizes(config: ExportConfig) -> list[int]:

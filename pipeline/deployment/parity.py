@@ -15,7 +15,7 @@ from dataset.store import FaceStore
 from engine.errors import GateError, UserError
 from pipeline.scores.bootstrap import IdentityBootstrap, draw_people
 from pipeline.scores.differences import paired_difference
-from pipeline.scores.verification import tar_at_far
+from pipeline.scores.verification import TarAtFar, tar_at_far
 
 Floats = NDArray[np.float32]
 EmbedFaces = Callable[[Floats], Floats]
@@ -47,7 +47,9 @@ class Parity:
         tar_before: TAR at FAR 1e-2 against the full-size gallery, of the source; None if not measurable.
         tar_after: Of the export, which embeds the probes, and the gallery too if it takes full-size faces.
         drop_interval: 95 % interval of `tar_before - tar_after`, people resampled.
-        threshold: Of the export at FAR 1e-3 (at 1e-2 if that is not measurable).
+        threshold: Of the export at FAR 1e-3, or 1e-2 if that is not measurable.
+        threshold_far: Which of them.
+        people: How many were compared.
     """
 
     size_px: int
@@ -58,6 +60,8 @@ class Parity:
     tar_after: float | None
     drop_interval: tuple[float, float] | None
     threshold: float | None
+    threshold_far: float | None
+    people: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -158,6 +162,7 @@ def _compare(galleries: list[Floats], probes: list[Floats], person: NDArray[np.i
     scores = [gallery @ probe.T for gallery, probe in zip(galleries, probes, strict=True)]
     found = [tar_at_far(score[genuine], score[impostor], FAR) for score in scores] if genuine.any() else []
     measurable = bool(found) and all(result.measurable for result in found)
+    chosen = _threshold(scores[1][genuine], scores[1][impostor]) if measurable else None
     return Parity(
         size_px,
         float(np.abs(probes[0] - probes[1]).max()),
@@ -166,7 +171,9 @@ def _compare(galleries: list[Floats], probes: list[Floats], person: NDArray[np.i
         found[0].tar if measurable else None,
         found[1].tar if measurable else None,
         _drop_interval(scores, person, genuine, impostor, people) if measurable else None,
-        _threshold(scores[1][genuine], scores[1][impostor]) if measurable else None,
+        float(chosen.threshold) if chosen else None,
+        chosen.target_far if chosen else None,
+        int(person.max()) + 1,
     )
 
 
@@ -186,9 +193,9 @@ def _drop_interval(
     return paired["interval"] if paired else None
 
 
-def _threshold(genuine: Floats, impostor: Floats) -> float:
+def _threshold(genuine: Floats, impostor: Floats) -> TarAtFar:
     strict = tar_at_far(genuine, impostor, THRESHOLD_FAR)
-    return float((strict if strict.measurable else tar_at_far(genuine, impostor, FAR)).threshold)
+    return strict if strict.measurable else tar_at_far(genuine, impostor, FAR)
 
 
 def _pairs(person: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:

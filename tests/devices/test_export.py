@@ -10,10 +10,13 @@ import torch
 
 from dataset.store import FaceStore
 from dsr.network import DSR
-from dsr.weights import save_dsr
+from dsr.weights import PRETRAINED, save_dsr
+from engine.files import sha256_of
 from facial_rec.edgeface import build
+from facial_rec.hub import OFFICIAL_SHA256
 from pipeline.deployment import parity
 from pipeline.deployment.deployed import DeployedNetworks
+from pipeline.deployment.stored_threshold import measured_threshold, usual_threshold
 from pipeline.export import ExportConfig, ExportError, export
 from pipeline.recognition.onnx_recognizer import OnnxRecognizer
 
@@ -184,7 +187,7 @@ def test_narrow_weights_make_the_file_small_and_keep_the_embedding(
 
 
 @pytest.mark.slow
-def test_with_nothing_prepared_synthetic_faces_are_compared_and_the_usual_threshold_is_written(
+def test_with_nothing_prepared_synthetic_faces_are_compared(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -193,4 +196,54 @@ def test_with_nothing_prepared_synthetic_faces_are_compared_and_the_usual_thresh
     told = capsys.readouterr().out
     assert "nothing prepared here" in told and "--max-tar-drop 0.01 is not applied" in told
     metadata = OnnxRecognizer(tmp_path / "runs" / "export" / "recogniser.onnx").metadata
-    assert (metadata["threshold"], metadata["compared_on"]) == (0.30, "synthetic faces")
+    assert (metadata["threshold"], metadata["compared_on"]) == (None, "synthetic faces")
+    assert "none is known for these networks" in metadata["threshold_origin"]
+
+
+XXS = next(sha256 for sha256, name in OFFICIAL_SHA256.items() if name == "edgeface_xxs.pt")
+XS = next(sha256 for sha256, name in OFFICIAL_SHA256.items() if name == "edgeface_xs_gamma_06.pt")
+
+
+@pytest.mark.parametrize(
+    ("changed", "usual"),
+    [
+        ({}, True),
+        ({"edgeface": XS, "edgeface_small": XS}, False),
+        ({"edgeface_small": "1" * 64}, False),
+        ({"adapter": "2" * 64}, False),
+        ({"dsr": "3" * 64}, False),
+        ({"dsr": None}, False),
+    ],
+)
+def test_the_usual_threshold_is_written_for_the_networks_that_it_was_measured_on(
+    changed: dict[str, str | None], usual: bool
+) -> None:
+    measured_on = {"edgeface": XXS, "edgeface_small": XXS, "dsr": sha256_of(PRETRAINED)} | changed
+    threshold, far, origin = usual_threshold({role: value for role, value in measured_on.items() if value})
+    assert (threshold, far) == (0.30 if usual else None, None)
+    assert ("usual for EdgeFace-XXS" in origin and "not measured here" in origin) == usual
+
+
+def line(size_px: int, threshold: float | None, far: float | None = 1e-3) -> parity.Parity:
+    return parity.Parity(size_px, 0.0, 1.0, 1.0, 1.0, 1.0, None, threshold, far, 45)
+
+
+def test_a_measured_threshold_says_at_which_far_on_how_many_people() -> None:
+    threshold, far, origin = measured_threshold([line(16, 0.31), line(112, 0.28)])
+    assert (threshold, far, origin) == (0.31, 1e-3, "measured at FAR 0.001 on 45 held-out people, at 16 px")
+    assert measured_threshold([line(16, None, None)])[:2] == (None, None)
+
+
+@pytest.mark.parametrize(("people", "far"), [(6, 1e-2), (24, 1e-3)])
+def test_the_far_of_a_threshold_is_the_one_that_these_faces_can_measure(
+    tmp_path: Path, people: int, far: float
+) -> None:
+    def embed(faces: np.ndarray) -> np.ndarray:
+        seen = faces.mean(axis=(2, 3))
+        return seen / np.linalg.norm(seen, axis=1, keepdims=True)
+
+    faces = np.random.default_rng(0).integers(0, 256, (2 * people, 112, 112, 3), np.uint8)
+    names = [f"{number // 2}" for number in range(2 * people)]
+    store = FaceStore.build(tmp_path, list(faces), [f"{number}.png" for number in range(2 * people)], names)
+    (found,) = parity.compare(embed, embed, store, [16], 100)
+    assert (found.threshold_far, found.people) == (far, people)
