@@ -123,12 +123,17 @@ def _export(config: ExportConfig, sizes: list[int], prepared: bool = True) -> No
 
 def describe(networks: DeployedNetworks, config: ExportConfig) -> dict[str, Any]:
     """Return what a user of the file needs to know."""
+    largest = parity.HR_PX if config.format == "onnx" else LARGEST_VLR_PX
+    store = _calibration_store(config)
+    calibration = None if store is None else store.sha256
     return {
         "version": 1,
-        "model": model_hash(networks.hashes, config.precision),
+        "model": model_hash(networks.hashes, config.precision, calibration),
+        "calibration": calibration,
         "precision": config.precision,
         "hashes": networks.hashes,
-        "input": "faces: (B, 3, h, w) float32 RGB in [0, 1], aligned on the ArcFace template, h = w in 6..112",
+        "input": f"faces: (B, 3, h, w) float32 RGB in [0, 1], aligned on the ArcFace template, h = w in 6..{largest}",
+        "largest_px": largest,
         "output": "embeddings: (B, 512) of unit length; compare by dot product",
         "largest_vlr_px": LARGEST_VLR_PX,
         "preset": networks.dsr.preset if networks.dsr is not None else None,
@@ -137,11 +142,18 @@ def describe(networks: DeployedNetworks, config: ExportConfig) -> dict[str, Any]
     }
 
 
-def _calibration_faces(config: ExportConfig) -> "parity.Floats | None":
-    """Enlarge training faces of every size from 6 to 32 px, for int8."""
+def _calibration_store(config: ExportConfig) -> FaceStore | None:
+    """Return the training faces by which int8 chooses the super-resolver's ranges."""
     if config.precision != "int8" or config.no_dsr:
         return None
-    store = FaceStore.open(split_folder(config.dataset, "train"))
+    return FaceStore.open(split_folder(config.dataset, "train"))
+
+
+def _calibration_faces(config: ExportConfig) -> "parity.Floats | None":
+    """Enlarge training faces of every size from 6 to 32 px, for int8."""
+    store = _calibration_store(config)
+    if store is None:
+        return None
     draw = np.random.default_rng(0)
     rows = np.sort(draw.choice(len(store), min(len(store), _CALIBRATION_FACES), replace=False))
     sizes = torch.from_numpy(draw.integers(6, LARGEST_VLR_PX + 1, len(rows)))

@@ -99,7 +99,14 @@ def load_deployed(
     return DeployedNetworks(network, small.network.eval(), original.network.eval(), hashes)
 
 
-def model_hash(hashes: dict[str, str], precision: str) -> str:
-    """Return the hash of a recogniser; the same networks have the same in torch and in an fp32 export."""
-    identity = json.dumps({**hashes, "precision": precision}, sort_keys=True)
+def model_hash(hashes: dict[str, str], precision: str, calibration: str | None = None) -> str:
+    """Return the hash of a recogniser; the same networks have the same in torch and in an fp32 export.
+
+    Args:
+        hashes: Of `DeployedNetworks`.
+        precision: "fp32", "fp16" or "int8".
+        calibration: Hash of the faces by which int8 chose its ranges, if it did: other faces, other embeddings.
+    """
+    calibrated = {} if calibration is None else {"calibration": calibration}
+    identity = json.dumps({**hashes, "precision": precision, **calibrated}, sort_keys=True)
     return hashlib.sha256(identity.encode()).hexdigest()

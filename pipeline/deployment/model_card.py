@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dataset.resolution import LARGEST_VLR_PX
+
 _PYTHON = """\
 import numpy as np, onnxruntime
 from PIL import Image
@@ -34,18 +36,20 @@ export async function embed(rgba, side) {{  // ImageData.data of an aligned face
 def model_card(path: Path, information: dict[str, Any], parity_table: str) -> str:
     """Return the card of an exported file as Markdown."""
     shown = {key: value for key, value in information.items() if key != "parity"}
+    largest_px = information["largest_px"]
+    whole = largest_px > LARGEST_VLR_PX
+    embedder = "the same recogniser as the probes" if whole else "the source, since this file takes no such faces"
     lines = [
         f"# {path.name}",
         "",
-        f"Faces of any size from 6 px to unit embeddings; {information['precision']}, {path.suffix[1:]}. "
+        f"Faces of 6 to {largest_px} px to unit embeddings; {information['precision']}, {path.suffix[1:]}. "
         f"Licence of the weights: {information['licence']}.",
         "",
         "## Comparison with its source",
         "",
         parity_table,
         "",
-        f"Compared on {information.get('compared_on', 'held-out people')}; the gallery is at full size, embedded by "
-        "the same recogniser as the probes.",
+        f"Compared on {information['compared_on']}; the gallery is at full size, embedded by {embedder}.",
         "",
     ]
     if path.suffix == ".onnx":

@@ -1,12 +1,14 @@
 """What is exported is compared with its source, and written only if it still is the same recogniser."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from dataset.store import FaceStore
 from dsr.network import DSR
@@ -17,7 +19,7 @@ from facial_rec.hub import OFFICIAL_SHA256
 from pipeline.deployment import parity
 from pipeline.deployment.deployed import DeployedNetworks
 from pipeline.deployment.stored_threshold import measured_threshold, usual_threshold
-from pipeline.export import ExportConfig, ExportError, export
+from pipeline.export import ExportConfig, ExportError, describe, export
 from pipeline.recognition.onnx_recognizer import OnnxRecognizer
 
 onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
@@ -64,8 +66,9 @@ def test_an_onnx_file_says_what_it_is_and_how_it_compares(source: Path, tmp_path
     metadata = OnnxRecognizer(tmp_path / "recogniser.onnx").metadata
     assert metadata["precision"] == precision and len(metadata["model"]) == 64
     assert [line["size_px"] for line in metadata["parity"]] == [16, 112]
-    assert {"hashes", "licence", "input", "threshold"} <= metadata.keys()
+    assert {"hashes", "licence", "input", "threshold", "threshold_origin", "threshold_far"} <= metadata.keys()
     card = (tmp_path / "recogniser.md").read_text(encoding="utf-8")
+    assert "Faces of 6 to 112 px" in card and "embedded by the same recogniser" in card
     code = card.partition("```python\n")[2].partition("```")[0]
     assert 0 < len(code.splitlines()) <= 11
     compile(code, "card", "exec")
@@ -86,6 +89,18 @@ def test_an_export_that_fails_its_comparison_is_not_written(
     with pytest.raises(parity.ParityError, match="nothing was written"):
         export(config(source, tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_files_that_other_faces_calibrated_are_other_models(
+    source: Path, one_each: Path, tmp_path: Path, deployed: DeployedNetworks
+) -> None:
+    def model(dataset: Path, **options: object) -> str:
+        return describe(deployed, dataclasses.replace(config(source, tmp_path, **options), dataset=dataset))["model"]
+
+    assert model(source, precision="int8") != model(one_each, precision="int8")
+    assert model(source, precision="int8", no_dsr=True) == model(one_each, precision="int8", no_dsr=True)
+    hashes = json.dumps({**deployed.hashes, "precision": "fp32"}, sort_keys=True)
+    assert model(source) == model(one_each) == hashlib.sha256(hashes.encode()).hexdigest()
 
 
 def test_options_that_do_not_go_together_are_refused(source: Path, tmp_path: Path) -> None:
@@ -131,6 +146,15 @@ def test_what_numbers_judge_is_written_without_a_threshold_where_none_can_be_mea
     asked = dataclasses.replace(config(source, tmp_path, format="safetensors"), dataset=one_each, sizes="16")
     export(asked)
     assert '"threshold": null' in (tmp_path / "recogniser.md").read_text(encoding="utf-8")
+
+
+def test_a_file_of_small_faces_says_that_it_takes_no_others(source: Path, tmp_path: Path) -> None:
+    export(config(source, tmp_path, format="safetensors"))
+    with safe_open(tmp_path / "recogniser.safetensors", framework="pt") as file:
+        information = json.loads(file.metadata()["dsr_edgeface"])
+    assert information["largest_px"] == 32 and information["input"].endswith("h = w in 6..32")
+    card = (tmp_path / "recogniser.md").read_text(encoding="utf-8")
+    assert "Faces of 6 to 32 px" in card and "embedded by the source" in card and "same recogniser" not in card
 
 
 def test_a_recogniser_equals_itself_and_another_is_noticed(deployed: DeployedNetworks, source: Path) -> None:

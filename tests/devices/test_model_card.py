@@ -14,7 +14,13 @@ from pipeline.deployment.model_card import model_card
 from pipeline.recognition.onnx_recognizer import OnnxRecognizer
 
 JAVASCRIPT = Path(__file__).parent / "javascript"
-INFORMATION = {"precision": "fp32", "licence": "none", "threshold": 0.3}
+INFORMATION = {
+    "precision": "fp32",
+    "licence": "none",
+    "threshold": 0.3,
+    "largest_px": 112,
+    "compared_on": "held-out people",
+}
 
 
 @pytest.fixture
