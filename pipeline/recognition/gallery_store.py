@@ -74,6 +74,7 @@ class Gallery:
         self.path = path
         self._connection = connection
         self._cipher: TemplateCipher | None = None
+        self._is_encrypted = False
 
     @classmethod
     def create(cls, path: Path, model: str, threshold: float, passphrase: str | None = None) -> None:
@@ -164,11 +165,12 @@ class Gallery:
 
         Raises:
             GalleryError: The name is unusable, the embedding is not a unit vector, or the file cannot be written.
+            PassphraseError: It was opened without the passphrase that it needs.
         """
         name = person_name(person)
-        template = _template_bytes(embedding)
-        if self._cipher is not None:
-            template = self._cipher.seal(template, name)
+        template, cipher = _template_bytes(embedding), self._unlocked()
+        if cipher is not None:
+            template = cipher.seal(template, name)
         added = datetime.now(UTC).isoformat(timespec="seconds")
         with _in_one_line(self.path):
             cursor = self._connection.execute(
@@ -206,18 +208,19 @@ class Gallery:
 
         Raises:
             GalleryError: A template is damaged; nothing is compared with it.
+            PassphraseError: It was opened without the passphrase that it needs.
         """
+        cipher = self._unlocked()
         with _in_one_line(self.path):
             rows = self._connection.execute("SELECT person, embedding FROM face ORDER BY person").fetchall()
         people = sorted({person for person, _ in rows})
         number = {person: index for index, person in enumerate(people)}
         sums = np.zeros((len(people), EMBEDDING_SIZE), np.float32)
         for person, stored in rows:
-            sums[number[person]] += self._embedding(person, stored)
+            sums[number[person]] += self._embedding(person, cipher.unseal(stored, person) if cipher else stored)
         return people, sums / np.linalg.norm(sums, axis=1, keepdims=True).clip(1e-12)
 
-    def _embedding(self, person: str, stored: bytes) -> NDArray[np.float32]:
-        template = self._cipher.unseal(stored, person) if self._cipher is not None else stored
+    def _embedding(self, person: str, template: bytes) -> NDArray[np.float32]:
         body, checksum = template[:-_CHECKSUM_BYTES], template[-_CHECKSUM_BYTES:]
         if len(body) == 4 * EMBEDDING_SIZE and _checksum(body) == checksum:
             return np.frombuffer(body, "<f4")
@@ -242,13 +245,20 @@ class Gallery:
             if passphrase is not None:
                 raise PassphraseError(f"{self.path}: is not encrypted; leave the passphrase out")
             return
+        self._is_encrypted = True
         if passphrase is None:
-            if model is None:
-                return
-            raise PassphraseError(f"{self.path}: is encrypted; give --passphrase-file")
+            if model is not None:
+                self._unlocked()
+            return
         self._cipher = TemplateCipher(passphrase, salt)
         if not self._cipher.recognises(self._setting("proof")):
             raise PassphraseError(f"{self.path}: wrong passphrase; nothing was read")
+
+    def _unlocked(self) -> TemplateCipher | None:
+        """Return what opens the templates, None where they are not encrypted."""
+        if self._is_encrypted and self._cipher is None:
+            raise PassphraseError(f"{self.path}: is encrypted; give --passphrase-file")
+        return self._cipher
 
     def _setting(self, key: str) -> bytes:
         value = self._optional(key)

@@ -220,6 +220,14 @@ class TestPassphrase:
             assert [enrolment.person for enrolment in gallery.enrolments()] == ["Ann"]
             assert gallery.remove("Ann") == 1
 
+    def test_is_asked_for_by_what_reads_or_writes_templates(self, sealed: Path) -> None:
+        with Gallery.open(sealed) as gallery:
+            with pytest.raises(PassphraseError, match="is encrypted; give --passphrase-file"):
+                gallery.templates()
+            with pytest.raises(PassphraseError, match="is encrypted"):
+                gallery.add("Bob", unit(2), "s2", 1.0, 112)
+            assert [enrolment.person for enrolment in gallery.enrolments()] == ["Ann"]
+
     def test_is_refused_where_nothing_is_encrypted(self, path: Path) -> None:
         with pytest.raises(PassphraseError, match="not encrypted"):
             Gallery.open(path, MODEL, "needless")
