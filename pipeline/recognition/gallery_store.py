@@ -6,11 +6,8 @@ The rollback journal is kept (not a write-ahead log), so that a gallery at rest 
 
 import os
 import sqlite3
-import tempfile
 import unicodedata
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,33 +16,14 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import UserError
+from pipeline.recognition.gallery_file import WAIT_SECONDS, GalleryError, check_file, in_one_line, write_new
 from pipeline.recognition.template_cipher import SALT_BYTES, PassphraseError, TemplateCipher
 
+__all__ = ["EMBEDDING_SIZE", "Enrolment", "Gallery", "GalleryError", "person_name"]
+
 EMBEDDING_SIZE = 512
-APPLICATION_ID = 0x44535245  # "DSRE", where `file` and others look for the owner of an SQLite file
-VERSION = 1
-_MAGIC = b"SQLite format 3\0"
-_WAIT_SECONDS = 60.0
 _LONGEST_NAME = 200
 _CHECKSUM_BYTES = 4
-_SCHEMA = """
-CREATE TABLE setting (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-CREATE TABLE face (
-    id INTEGER PRIMARY KEY,
-    person TEXT NOT NULL,
-    source TEXT NOT NULL,
-    embedding BLOB NOT NULL,
-    quality REAL NOT NULL,
-    size_px INTEGER NOT NULL,
-    added TEXT NOT NULL,
-    UNIQUE (person, source)
-) STRICT;
-"""
-
-
-class GalleryError(UserError):
-    """A gallery that is missing, damaged, of another kind or of another model."""
 
 
 @dataclass(frozen=True)
@@ -85,25 +63,15 @@ class Gallery:
             model: Hash of the recogniser whose embeddings it will hold.
             threshold: Lowest cosine similarity that is taken for the same person.
             passphrase: Encrypts the templates.
+
+        Raises:
+            GalleryError: It cannot be written.
         """
         settings: dict[str, str | bytes | float] = {"model": model, "threshold": threshold}
         if passphrase is not None:
             salt = os.urandom(SALT_BYTES)
             settings |= {"salt": salt, "proof": TemplateCipher(passphrase, salt).proof()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            fresh = Path(folder) / path.name
-            connection = sqlite3.connect(fresh)
-            connection.executescript(
-                f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}; {_SCHEMA}"
-            )
-            with connection:
-                connection.executemany("INSERT INTO setting VALUES (?, CAST(? AS BLOB))", settings.items())
-            connection.close()
-            try:
-                os.link(fresh, path)  # unlike a rename, never replaces
-            except FileExistsError:
-                return
+        write_new(path, settings)
 
     @classmethod
     def open(cls, path: Path, model: str | None = None, passphrase: str | None = None) -> "Gallery":
@@ -118,11 +86,11 @@ class Gallery:
             GalleryError: Missing, empty, damaged, not a gallery, or of another model.
             PassphraseError: The passphrase is missing, needless or wrong.
         """
-        _check_file(path)
+        check_file(path)
         mode = "rw" if os.access(path, os.W_OK) else "ro"
-        with _in_one_line(path):
+        with in_one_line(path):
             uri = f"{path.absolute().as_uri()}?mode={mode}"
-            connection = sqlite3.connect(uri, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
+            connection = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
         gallery = cls(path, connection)
         try:
             gallery._prepare(model)
@@ -172,7 +140,7 @@ class Gallery:
         if cipher is not None:
             template = cipher.seal(template, name)
         added = datetime.now(UTC).isoformat(timespec="seconds")
-        with _in_one_line(self.path):
+        with in_one_line(self.path):
             cursor = self._connection.execute(
                 "INSERT INTO face (person, source, embedding, quality, size_px, added) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT DO NOTHING",
@@ -189,7 +157,7 @@ class Gallery:
         Raises:
             GalleryError: Nobody of that name is enrolled.
         """
-        with _in_one_line(self.path):
+        with in_one_line(self.path):
             cursor = self._connection.execute("DELETE FROM face WHERE person = ?", (person_name(person),))
         if cursor.rowcount == 0:
             raise GalleryError(f"{self.path}: nobody called {person!r} is enrolled; see: gallery list {self.path}")
@@ -197,7 +165,7 @@ class Gallery:
 
     def enrolments(self) -> list[Enrolment]:
         """Return every enrolled photograph, by person and time."""
-        with _in_one_line(self.path):
+        with in_one_line(self.path):
             rows = self._connection.execute(
                 "SELECT person, source, quality, size_px, added FROM face ORDER BY person, id"
             ).fetchall()
@@ -211,7 +179,7 @@ class Gallery:
             PassphraseError: It was opened without the passphrase that it needs.
         """
         cipher = self._unlocked()
-        with _in_one_line(self.path):
+        with in_one_line(self.path):
             rows = self._connection.execute("SELECT person, embedding FROM face ORDER BY person").fetchall()
         people = sorted({person for person, _ in rows})
         number = {person: index for index, person in enumerate(people)}
@@ -227,7 +195,7 @@ class Gallery:
         raise GalleryError(f"{self.path}: the template of {person!r} is damaged; remove and enrol this person again")
 
     def _prepare(self, model: str | None) -> None:
-        with _in_one_line(self.path):
+        with in_one_line(self.path):
             found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise GalleryError(f"{self.path}: damaged ({found}); restore a copy")
@@ -267,7 +235,7 @@ class Gallery:
         return value
 
     def _optional(self, key: str) -> bytes | None:
-        with _in_one_line(self.path):
+        with in_one_line(self.path):
             row = self._connection.execute("SELECT value FROM setting WHERE key = ?", (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
@@ -294,29 +262,3 @@ def _template_bytes(embedding: NDArray[np.float32]) -> bytes:
 
 def _checksum(template: bytes) -> bytes:
     return zlib.crc32(template).to_bytes(_CHECKSUM_BYTES)
-
-
-def _check_file(path: Path) -> None:
-    """Tell other files from galleries by their first bytes, before SQLite may touch them."""
-    if not path.is_file():
-        raise GalleryError(f"{path}: no such gallery; enrol somebody first, or check the path")
-    with path.open("rb") as file:
-        header = file.read(100)
-    if not header:
-        raise GalleryError(f"{path}: empty file, not a gallery; remove it or choose another path")
-    if not header.startswith(_MAGIC) or int.from_bytes(header[68:72]) != APPLICATION_ID:
-        raise GalleryError(f"{path}: not a gallery of this program; choose another path")
-    if int.from_bytes(header[60:64]) != VERSION:
-        raise GalleryError(f"{path}: gallery version {int.from_bytes(header[60:64])}, this program reads {VERSION}")
-
-
-@contextmanager
-def _in_one_line(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise GalleryError(f"{path}: busy for {_WAIT_SECONDS:.0f} s; let the other process finish") from None
-        raise GalleryError(f"{path}: {error}; check that the file and its folder can be read and written") from None
-    except sqlite3.DatabaseError as error:
-        raise GalleryError(f"{path}: damaged ({error}); restore a copy") from None

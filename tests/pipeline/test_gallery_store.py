@@ -1,5 +1,6 @@
 """A gallery keeps what it acknowledged, forgets what it removed, and touches nothing that is not its own."""
 
+import errno
 import os
 import random
 import signal
@@ -130,6 +131,43 @@ def test_creating_never_replaces_a_gallery(path: Path) -> None:
     Gallery.create(path, "b" * 64, 0.9)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_gallery_for_which_there_is_no_space_is_one_line(tmp_path: Path) -> None:
+    code = f"""
+import resource, sys
+from pathlib import Path
+from pipeline.recognition.gallery_store import Gallery, GalleryError
+resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+try:
+    Gallery.create(Path(sys.argv[1]), "{MODEL}", 0.3)
+except GalleryError as error:
+    print(error)
+"""
+    process = run_python(code, tmp_path / "people.gallery")
+    told = process.communicate()[0]
+    assert process.returncode == 0
+    assert told.startswith(f"{tmp_path / 'people.gallery'}: ") and "check that there is space" in told
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.fixture
+def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system like those of memory sticks."""
+
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def test_a_gallery_is_made_and_kept_where_there_are_no_links(tmp_path: Path, no_links: None) -> None:
+    path = tmp_path / "people.gallery"
+    Gallery.create(path, MODEL, 0.3)
+    Gallery.create(path, "b" * 64, 0.9)
+    with Gallery.open(path, MODEL) as gallery:
+        assert gallery.add("Ann", unit(1), "s", 1.0, 112) and gallery.threshold == 0.3
+    assert os.listdir(tmp_path) == [path.name]
 
 
 def other_database(path: Path) -> None:

@@ -1,0 +1,108 @@
+"""The file under a gallery: made whole, told from other files, its errors in one line."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.errors import UserError
+
+APPLICATION_ID = 0x44535245  # "DSRE", where `file` and others look for the owner of an SQLite file
+VERSION = 1
+WAIT_SECONDS = 60.0
+_MAGIC = b"SQLite format 3\0"
+_SCHEMA = """
+CREATE TABLE setting (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE face (
+    id INTEGER PRIMARY KEY,
+    person TEXT NOT NULL,
+    source TEXT NOT NULL,
+    embedding BLOB NOT NULL,
+    quality REAL NOT NULL,
+    size_px INTEGER NOT NULL,
+    added TEXT NOT NULL,
+    UNIQUE (person, source)
+) STRICT;
+"""
+
+
+class GalleryError(UserError):
+    """A gallery that is missing, damaged, of another kind or of another model."""
+
+
+def write_new(path: Path, settings: Mapping[str, str | bytes | float]) -> None:
+    """Write a gallery without people; one that is there, or that another process made meanwhile, is kept.
+
+    Raises:
+        GalleryError: It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        fresh = Path(folder) / path.name
+        with in_one_line(path):
+            connection = sqlite3.connect(fresh)
+            try:
+                connection.executescript(
+                    f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}; {_SCHEMA}"
+                )
+                with connection:
+                    connection.executemany("INSERT INTO setting VALUES (?, CAST(? AS BLOB))", settings.items())
+            finally:
+                connection.close()
+        try:
+            os.link(fresh, path)  # unlike a rename, never replaces
+        except FileExistsError:
+            return
+        except OSError:  # FAT and exFAT know no hard links
+            _copy_exclusively(fresh, path)
+
+
+def check_file(path: Path) -> None:
+    """Tell other files from galleries by their first bytes, before SQLite may touch them.
+
+    Raises:
+        GalleryError: Missing, empty, or not a gallery of this version.
+    """
+    if not path.is_file():
+        raise GalleryError(f"{path}: no such gallery; enrol somebody first, or check the path")
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header:
+        raise GalleryError(f"{path}: empty file, not a gallery; remove it or choose another path")
+    if not header.startswith(_MAGIC) or int.from_bytes(header[68:72]) != APPLICATION_ID:
+        raise GalleryError(f"{path}: not a gallery of this program; choose another path")
+    if int.from_bytes(header[60:64]) != VERSION:
+        raise GalleryError(f"{path}: gallery version {int.from_bytes(header[60:64])}, this program reads {VERSION}")
+
+
+@contextmanager
+def in_one_line(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into a `GalleryError` that names the gallery."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise GalleryError(f"{path}: busy for {WAIT_SECONDS:.0f} s; let the other process finish") from None
+        raise GalleryError(
+            f"{path}: {error}; check that there is space, and that the file and its folder can be read and written"
+        ) from None
+    except sqlite3.DatabaseError as error:
+        raise GalleryError(f"{path}: damaged ({error}); restore a copy") from None
+
+
+def _copy_exclusively(fresh: Path, path: Path) -> None:
+    """Copy a file where none is; a copy that fails is removed."""
+    try:
+        with path.open("xb") as target, fresh.open("rb") as source:
+            try:
+                shutil.copyfileobj(source, target)
+                target.flush()
+                os.fsync(target.fileno())
+            except BaseException:
+                path.unlink()
+                raise
+    except FileExistsError:
+        return
