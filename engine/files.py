@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed.
 
     The bytes are flushed to the disk before the rename, so that after a power cut the name holds either the old
     file or the whole new one.
+
+    Args:
+        path: The file to write.
+        private: Only its owner may read it; else who the umask lets.
 
     Raises:
         OSError: The disk is full or the folder cannot be written; the earlier file is untouched.
@@ -34,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o600 if private else 0o666 & ~_umask())
         temporary.replace(path)
         _sync_folder(path.parent)
     except BaseException as error:
@@ -59,20 +63,20 @@ def make_writable(folder: Path) -> None:
         raise
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
+def write_bytes(path: Path, data: bytes | memoryview, private: bool = False) -> None:
     """Write `data` to `path` atomically."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, private) as temporary:
         temporary.write_bytes(data)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, private: bool = False) -> None:
     """Write `text` to `path` atomically, as UTF-8 with Unix line ends."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"), private)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, private: bool = False) -> None:
     """Write `value` to `path` atomically, as indented JSON. NaN is refused: it is not JSON."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", private)
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:

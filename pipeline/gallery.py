@@ -64,7 +64,7 @@ def _export(config: GalleryConfig, opened: Gallery) -> None:
     if config.templates:
         people, templates = opened.templates()
         content["templates"] = {person: row.tolist() for person, row in zip(people, templates, strict=True)}
-    write_json(config.out, content)
+    write_json(config.out, content, private=config.templates)
     print(f"wrote {config.out}")
 
 

@@ -1,7 +1,6 @@
 """The file under a gallery: made whole, told from other files, its errors in one line."""
 
 import os
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from engine.errors import UserError
 
 APPLICATION_ID = 0x44535245  # "DSRE", where `file` and others look for the owner of an SQLite file
 VERSION = 1
+PRIVATE = 0o600
 WAIT_SECONDS = 60.0
 _MAGIC = b"SQLite format 3\0"
 _SCHEMA = """
@@ -34,7 +34,9 @@ class GalleryError(UserError):
 
 
 def write_new(path: Path, settings: Mapping[str, str | bytes | float]) -> None:
-    """Write a gallery without people; one that is there, or that another process made meanwhile, is kept.
+    """Write a gallery without people, which only its owner may read; one that is there already is kept.
+
+    That holds for one that another process makes meanwhile, too.
 
     Raises:
         GalleryError: It cannot be written.
@@ -52,6 +54,7 @@ def write_new(path: Path, settings: Mapping[str, str | bytes | float]) -> None:
                     connection.executemany("INSERT INTO setting VALUES (?, CAST(? AS BLOB))", settings.items())
             finally:
                 connection.close()
+        fresh.chmod(PRIVATE)  # journals beside it get the same rights
         try:
             os.link(fresh, path)  # unlike a rename, never replaces
         except FileExistsError:
@@ -93,12 +96,16 @@ def in_one_line(path: Path) -> Iterator[None]:
         raise GalleryError(f"{path}: damaged ({error}); restore a copy") from None
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, PRIVATE)
+
+
 def _copy_exclusively(fresh: Path, path: Path) -> None:
     """Copy a file where none is; a copy that fails is removed."""
     try:
-        with path.open("xb") as target, fresh.open("rb") as source:
+        with open(path, "xb", opener=_private) as target:
             try:
-                shutil.copyfileobj(source, target)
+                target.write(fresh.read_bytes())
                 target.flush()
                 os.fsync(target.fileno())
             except BaseException:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -88,6 +89,7 @@ def test_a_gallery_is_listed_exported_and_emptied(
     assert "2 people, 4 photographs" in capsys.readouterr().out
     gallery(GalleryConfig("export", path, out=records, templates=True))
     assert sorted(json.loads(records.read_text(encoding="utf-8"))["templates"]) == ["Ann O'Neill", "李雷"]
+    assert os.name == "nt" or records.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_gallery_of_another_model_is_refused(people: Path, tmp_path: Path, onnx_model: Path) -> None:

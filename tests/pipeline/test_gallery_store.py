@@ -170,6 +170,16 @@ def test_a_gallery_is_made_and_kept_where_there_are_no_links(tmp_path: Path, no_
     assert os.listdir(tmp_path) == [path.name]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+@pytest.mark.parametrize("links", [True, False])
+def test_only_its_owner_may_read_a_gallery(tmp_path: Path, links: bool, request: pytest.FixtureRequest) -> None:
+    if not links:
+        request.getfixturevalue("no_links")
+    path = tmp_path / "people.gallery"
+    Gallery.create(path, MODEL, 0.3)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def other_database(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE mine (x)")
