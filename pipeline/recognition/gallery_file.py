@@ -14,6 +14,7 @@ VERSION = 1
 PRIVATE = 0o600
 WAIT_SECONDS = 60.0
 _MAGIC = b"SQLite format 3\0"
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _SCHEMA = """
 CREATE TABLE setting (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE face (
@@ -94,6 +95,47 @@ def in_one_line(path: Path) -> Iterator[None]:
         ) from None
     except sqlite3.DatabaseError as error:
         raise GalleryError(f"{path}: damaged ({error}); restore a copy") from None
+
+
+@contextmanager
+def writing(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Hold the gallery for one transaction and overwrite its journal afterwards.
+
+    The lock is kept beyond the end of the transaction, so that no other process deletes the journal, or uses it for a
+    transaction of its own, before that.
+
+    Raises:
+        GalleryError: Busy, or it cannot be written; nothing has changed then.
+    """
+    with in_one_line(path):
+        connection.execute("BEGIN EXCLUSIVE")
+        try:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            yield
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            real = path.resolve()
+            _erase_journal(real.with_name(f"{real.name}-journal"))
+            connection.execute("PRAGMA locking_mode=NORMAL")
+            connection.execute("SELECT 1 FROM setting").fetchone()  # SQLite lets go of the lock at the next access
+
+
+def _erase_journal(journal: Path) -> None:
+    """Overwrite a journal with zeros and delete it, unless SQLite still needs it to roll back."""
+    try:
+        with journal.open("rb+") as file:
+            if any(file.read(len(_JOURNAL_MAGIC))):  # SQLite has zeroed it in a journal that is done with
+                return
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            file.write(bytes(size))
+            file.flush()
+            os.fsync(file.fileno())
+        journal.unlink()
+    except (FileNotFoundError, PermissionError):  # nothing was written; Windows deletes no open file, SQLite will
+        return
 
 
 def _private(path: str, flags: int) -> int:

@@ -1,7 +1,8 @@
 """Enrolled people in one SQLite file: whole transactions, any number of processes, deletions that delete.
 
-The rollback journal is kept (not a write-ahead log), so that a gallery at rest is one file and nothing beside it, and
-`secure_delete` overwrites what is removed with zeros. SQLite, https://www.sqlite.org/pragma.html.
+The rollback journal is kept (not a write-ahead log), so that a gallery at rest is one file and nothing beside it.
+`secure_delete` overwrites what is removed with zeros, and each journal, where SQLite keeps the pages as they were, is
+overwritten before it is deleted. SQLite, https://www.sqlite.org/pragma.html.
 """
 
 import os
@@ -16,7 +17,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.recognition.gallery_file import WAIT_SECONDS, GalleryError, check_file, in_one_line, write_new
+from pipeline.recognition.gallery_file import WAIT_SECONDS, GalleryError, check_file, in_one_line, write_new, writing
 from pipeline.recognition.template_cipher import SALT_BYTES, PassphraseError, TemplateCipher
 
 __all__ = ["EMBEDDING_SIZE", "Enrolment", "Gallery", "GalleryError", "person_name"]
@@ -140,7 +141,7 @@ class Gallery:
         if cipher is not None:
             template = cipher.seal(template, name)
         added = datetime.now(UTC).isoformat(timespec="seconds")
-        with in_one_line(self.path):
+        with writing(self._connection, self.path):
             cursor = self._connection.execute(
                 "INSERT INTO face (person, source, embedding, quality, size_px, added) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT DO NOTHING",
@@ -149,7 +150,7 @@ class Gallery:
         return cursor.rowcount == 1
 
     def remove(self, person: str) -> int:
-        """Delete a person, overwriting the templates with zeros.
+        """Delete a person, overwriting the templates with zeros in the gallery and in its journal.
 
         Returns:
             How many photographs were enrolled.
@@ -157,7 +158,7 @@ class Gallery:
         Raises:
             GalleryError: Nobody of that name is enrolled.
         """
-        with in_one_line(self.path):
+        with writing(self._connection, self.path):
             cursor = self._connection.execute("DELETE FROM face WHERE person = ?", (person_name(person),))
         if cursor.rowcount == 0:
             raise GalleryError(f"{self.path}: nobody called {person!r} is enrolled; see: gallery list {self.path}")

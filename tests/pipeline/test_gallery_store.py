@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.recognition.gallery_file import writing
 from pipeline.recognition.gallery_store import EMBEDDING_SIZE, Gallery, GalleryError
 from pipeline.recognition.template_cipher import PassphraseError
 
@@ -119,6 +120,39 @@ def test_a_removed_person_is_gone_from_the_bytes_of_the_file(path: Path) -> None
     assert unit(1).tobytes()[-64:] not in files
     assert b"Ann" not in files
     assert unit(2).tobytes()[:64] in files
+
+
+@pytest.mark.parametrize("write", ["remove", "add", "remove nobody"])
+def test_no_template_is_left_in_the_bytes_of_a_deleted_journal(path: Path, write: str, tmp_path: Path) -> None:
+    with Gallery.open(path, MODEL) as gallery:
+        for number in range(5):
+            gallery.add(f"person {number}", unit(number), f"s{number}", 1.0, 112)
+    journal, kept = path.with_name(f"{path.name}-journal"), tmp_path / "kept"
+    journal.write_bytes(bytes(512))
+    os.link(journal, kept)  # SQLite takes the file that is there, and what is deleted can still be read
+    with Gallery.open(path, MODEL) as gallery:
+        if write == "add":
+            gallery.add("person 9", unit(9), "s9", 1.0, 112)
+        elif write == "remove":
+            gallery.remove("person 4")
+        else:
+            with pytest.raises(GalleryError, match="nobody called"):
+                gallery.remove("nobody")
+        if write != "remove nobody":
+            assert kept.stat().st_size > 2000 and not any(kept.read_bytes())
+        assert not journal.exists()
+        with Gallery.open(path, MODEL) as other:  # the lock is released
+            assert other.add("person 10", unit(10), "s10", 1.0, 112)
+
+
+def test_a_transaction_that_fails_changes_nothing_and_leaves_nothing(path: Path) -> None:
+    with Gallery.open(path, MODEL) as gallery:
+        gallery.add("Ann", unit(1), "s1", 1.0, 112)
+        with pytest.raises(KeyboardInterrupt), writing(gallery._connection, path):
+            gallery._connection.execute("DELETE FROM face")
+            raise KeyboardInterrupt
+        assert len(gallery.enrolments()) == 1
+        assert os.listdir(path.parent) == [path.name]
 
 
 def test_a_gallery_of_another_model_is_refused(path: Path) -> None:
