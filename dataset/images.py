@@ -1,5 +1,6 @@
 """Pictures in and out: whatever a camera, a scanner or a web site made, as uint8 RGB."""
 
+import io
 import struct
 import warnings
 import zlib
@@ -38,22 +39,33 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise ImageError(f"{path}: no such image; check the path")
     if path.stat().st_size == 0:
         raise ImageError(f"{path}: empty file (0 bytes); copy it again or remove it")
+    return _decoded(path, path)
+
+
+def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode an image file's bytes as `read_image` does, without a file; `name` is for messages."""
+    if not data:
+        raise ImageError(f"{name}: empty file (0 bytes); copy it again or remove it")
+    return _decoded(io.BytesIO(data), name)
+
+
+def _decoded(source: Path | io.BytesIO, name: Path | str) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about harmless metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(source) as image:
                 return _as_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise ImageError(f"{path}: larger than {limit} megapixels; make it smaller") from None
+        raise ImageError(f"{name}: larger than {limit} megapixels; make it smaller") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: not an image in a known format; convert it to PNG or JPEG, or remove it") from None
+        raise ImageError(f"{name}: not an image in a known format; convert it to PNG or JPEG, or remove it") from None
     except PermissionError:
         raise
     except _DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{path}: damaged image ({reason}); copy it again or remove it") from None
+        raise ImageError(f"{name}: damaged image ({reason}); copy it again or remove it") from None
 
 
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:

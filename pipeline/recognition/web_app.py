@@ -1,12 +1,11 @@
 """The demo's web application: one page, one question, nothing that leaves the machine.
 
 Only the own host name is answered and only the own origin may ask, so that no other page in the same browser can
-(DNS rebinding, cross-site requests). Uploads are raw image bytes up to a limit; they are deleted after the answer.
+(DNS rebinding, cross-site requests). Uploads are raw image bytes up to a limit; they stay in memory.
 """
 
 import base64
 import io
-import tempfile
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from dataset.align import FACE_PX
+from dataset.images import decode_image
 from engine.errors import UserError
 from pipeline.recognition.answers import Identifier
 from pipeline.recognition.backends import Backend
@@ -33,6 +33,7 @@ from pipeline.recognition.photographs import SMALLEST_PX, FaceReader, SeenFace
 LARGEST_UPLOAD_BYTES = 12_000_000
 MOST_FACES = 8
 HOSTS = ["127.0.0.1", "localhost"]
+_NAME = "photograph"
 _PAGE = Path(__file__).parent / "web"
 _FILES = {"/": "index.html", "/demo.js": "demo.js", "/demo.css": "demo.css"}
 _HEADERS = {
@@ -69,13 +70,11 @@ class Recognition:
         Raises:
             UserError: It cannot be read, or shows no face.
         """
-        with tempfile.TemporaryDirectory() as folder, self._one_at_a_time:
-            path = Path(folder) / "photograph"
-            path.write_bytes(photograph)
+        with self._one_at_a_time:
             try:
-                faces = self._reader.read(path)
+                faces = self._reader.find(decode_image(photograph, _NAME), _NAME)
             except UserError as error:
-                raise RequestError(str(error).replace(f"{path}: ", "")) from None
+                raise RequestError(str(error).removeprefix(f"{_NAME}: ")) from None
             return {
                 "threshold": self._identifier.threshold,
                 "faces": [self._shown(face, size_px) for face in faces[:MOST_FACES]],

@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 import random
 import shutil
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -109,6 +111,20 @@ def test_a_face_is_shown_small_enlarged_and_restored_and_named(port: int) -> Non
     (shown,) = found["faces"]
     assert shown["answer"]["person"] == "Zoë" and shown["seen_px"] == 16
     assert all(shown[view].startswith("data:image/png;base64,") for view in ("vlr", "bicubic", "restored"))
+
+
+def test_an_upload_is_never_written_to_a_file(port: int) -> None:
+    written: list[object] = []
+
+    def notice(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            written.append(arguments[0])
+
+    watching = True
+    sys.addaudithook(notice)  # stays for the process, which is why it can be switched off
+    status, _ = post(port, png(face(1)))
+    watching = False
+    assert status == 200 and written == []
 
 
 def test_a_stranger_is_unknown(port: int) -> None:
