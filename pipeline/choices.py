@@ -69,6 +69,26 @@ def choose_adapter(given: str, original: EdgeFaceEmbedding) -> Path | None:
     return _existing(Path(given), "adapter")
 
 
+def choose_tuned(finetuned: str, adapter: str) -> tuple[Path | None, str]:
+    """Return what embeds small faces: one fine-tuned EdgeFace, or the original with an adapter, not both.
+
+    Args:
+        finetuned: As `choose_finetuned` takes it; "auto" gives way to an adapter that was asked for.
+        adapter: As `choose_adapter` takes it; "auto" gives way to a fine-tuned EdgeFace.
+
+    Returns:
+        The fine-tuned file or None, and the adapter to choose.
+
+    Raises:
+        UserError: Both were asked for.
+    """
+    asked = adapter not in ("auto", "none")
+    if asked and finetuned not in ("auto", "none"):
+        raise UserError(f"--finetuned {finetuned} and --adapter {adapter}: one of them embeds small faces; give one")
+    tuned = None if asked else choose_finetuned(finetuned)
+    return tuned, adapter if tuned is None else "none"
+
+
 def _existing(path: Path, what: str) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no such {what}; check the path, or pass none to leave it out")

@@ -26,7 +26,7 @@ from engine.errors import UserError
 from engine.files import atomic_path, write_text
 from pipeline.deployment import parity
 from pipeline.deployment.chain import Chain
-from pipeline.deployment.deployed import DeployedNetworks, load_deployed, model_hash
+from pipeline.deployment.deployed import DeployedNetworks, choose_deployed, model_hash
 from pipeline.deployment.model_card import model_card
 from pipeline.deployment.onnx_chain import onnx_chain, onnx_dsr, onnx_embed
 from pipeline.deployment.stored_threshold import measured_threshold, usual_threshold
@@ -50,15 +50,21 @@ class ExportError(UserError):
 class ExportConfig:
     """Write the chain (enlarge, restore, embed, normalise) as one file, if it still is the same recogniser."""
 
-    edgeface: Annotated[str, typer.Option(help="Original EdgeFace: embeds full-size faces. A name or a path.")] = (
-        "edgeface_xxs.pt"
-    )
-    dsr: Annotated[Path | None, typer.Option(help="Super-resolver; without it, the trained default.")] = None
-    no_dsr: Annotated[bool, typer.Option("--no-dsr", help="Leave the super-resolver out.")] = False
-    finetuned: Annotated[Path | None, typer.Option(help="Fine-tuned EdgeFace for faces up to 32 px.")] = None
+    edgeface: Annotated[
+        str | None,
+        typer.Option(help="Original EdgeFace: embeds full-size faces. A name or a path; without it, the trainings'."),
+    ] = None
+    dsr: Annotated[
+        str, typer.Option(help="Super-resolver: a path, auto (the last training's, else default), default, none.")
+    ] = "auto"
+    no_dsr: Annotated[bool, typer.Option("--no-dsr", help="Leave the super-resolver out, as --dsr none.")] = False
+    finetuned: Annotated[
+        str,
+        typer.Option(help="Fine-tuned EdgeFace for faces up to 32 px: a path, auto (the last fine-tuning's), none."),
+    ] = "auto"
     adapter: Annotated[
         str,
-        typer.Option(help="Adapter of EdgeFace for faces up to 32 px: a file, auto (the one shipped), none."),
+        typer.Option(help="Adapter for faces up to 32 px: a file, auto (the shipped, if nothing is fine-tuned), none."),
     ] = "auto"
     format: Annotated[Literal["onnx", "pt2", "torchscript", "safetensors"], typer.Option(help="File format.")] = "onnx"
     precision: Annotated[
@@ -96,7 +102,8 @@ def export(config: ExportConfig) -> None:
 
 
 def _export(config: ExportConfig, sizes: list[int], prepared: bool = True) -> None:
-    networks = load_deployed(config.edgeface, config.dsr, not config.no_dsr, config.finetuned, config.adapter)
+    dsr = "none" if config.no_dsr else config.dsr
+    networks = choose_deployed(config.edgeface, dsr, config.finetuned, config.adapter)
     store = FaceStore.open(split_folder(config.dataset, "val"))
     target = config.out.with_name(config.out.name + SUFFIXES[config.format])
     information = describe(networks, config)
@@ -124,7 +131,7 @@ def _export(config: ExportConfig, sizes: list[int], prepared: bool = True) -> No
 def describe(networks: DeployedNetworks, config: ExportConfig) -> dict[str, Any]:
     """Return what a user of the file needs to know."""
     largest = parity.HR_PX if config.format == "onnx" else LARGEST_VLR_PX
-    store = _calibration_store(config)
+    store = _calibration_store(networks, config)
     calibration = None if store is None else store.sha256
     return {
         "version": 1,
@@ -142,16 +149,16 @@ def describe(networks: DeployedNetworks, config: ExportConfig) -> dict[str, Any]
     }
 
 
-def _calibration_store(config: ExportConfig) -> FaceStore | None:
+def _calibration_store(networks: DeployedNetworks, config: ExportConfig) -> FaceStore | None:
     """Return the training faces by which int8 chooses the super-resolver's ranges."""
-    if config.precision != "int8" or config.no_dsr:
+    if config.precision != "int8" or networks.dsr is None:
         return None
     return FaceStore.open(split_folder(config.dataset, "train"))
 
 
-def _calibration_faces(config: ExportConfig) -> "parity.Floats | None":
+def _calibration_faces(networks: DeployedNetworks, config: ExportConfig) -> "parity.Floats | None":
     """Enlarge training faces of every size from 6 to 32 px, for int8."""
-    store = _calibration_store(config)
+    store = _calibration_store(networks, config)
     if store is None:
         return None
     draw = np.random.default_rng(0)
@@ -163,7 +170,7 @@ def _calibration_faces(config: ExportConfig) -> "parity.Floats | None":
 def _write_onnx(
     networks: DeployedNetworks, config: ExportConfig, information: dict[str, Any], path: Path
 ) -> parity.EmbedFaces:
-    model = onnx_chain(networks, config.precision, _calibration_faces(config))
+    model = onnx_chain(networks, config.precision, _calibration_faces(networks, config))
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(information)})
     path.write_bytes(model.SerializeToString())
     return OnnxRecognizer(path).embed
@@ -225,7 +232,7 @@ def _in_torch(chain: Callable[[torch.Tensor], torch.Tensor]) -> parity.EmbedFace
 def _write_parts(networks: DeployedNetworks, config: ExportConfig, target: Path) -> None:
     parts = {
         "edgeface": onnx_embed(networks, config.precision),
-        "dsr": onnx_dsr(networks, config.precision, _calibration_faces(config)),
+        "dsr": onnx_dsr(networks, config.precision, _calibration_faces(networks, config)),
     }
     for name, model in parts.items():
         if model is not None:

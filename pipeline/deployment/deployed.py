@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.branch import BranchedEdgeFace
 from facial_rec.embedding import EdgeFaceEmbedding
-from pipeline.choices import choose_adapter
+from pipeline.choices import choose_adapter, choose_dsr, choose_edgeface, choose_tuned
 from pipeline.deployment.chain import Embed
 from pipeline.recognizer import Recognizer
 
@@ -97,6 +98,30 @@ def load_deployed(
     if network is not None:
         hashes["dsr"] = sha256_of(dsr or PRETRAINED)
     return DeployedNetworks(network, small.network.eval(), original.network.eval(), hashes)
+
+
+def choose_deployed(edgeface: str | None, dsr: str, finetuned: str, adapter: str) -> DeployedNetworks:
+    """Load what was asked for or, by "auto" and None, what earlier commands left, and say which files those are.
+
+    Args:
+        edgeface: See `choices.choose_edgeface`.
+        dsr: See `choices.choose_dsr`.
+        finetuned: With `adapter`, see `choices.choose_tuned`.
+        adapter: See `choices.choose_adapter`.
+
+    Raises:
+        UserError: A file that is not there, or that cannot be deployed.
+    """
+    original, super_resolver = choose_edgeface(edgeface), choose_dsr(dsr)
+    tuned, adapter = choose_tuned(finetuned, adapter)
+    networks = load_deployed(original, super_resolver, super_resolver is not None, tuned, adapter)
+    adapted = "with the shipped adapter" if adapter == "auto" else f"with the adapter {adapter}"
+    print(
+        f"super-resolver {super_resolver or 'none'}; EdgeFace {original}, for faces up to {LARGEST_VLR_PX} px "
+        f"{tuned or (adapted if 'adapter' in networks.hashes else 'too')}",
+        file=sys.stderr,
+    )
+    return networks
 
 
 def model_hash(hashes: dict[str, str], precision: str, calibration: str | None = None) -> str:

@@ -56,10 +56,18 @@ class RecogniserOptions:
         Literal["onnx", "torch"], typer.Option(help="What computes; torch takes the networks one by one.")
     ] = "onnx"
     model: Annotated[Path, typer.Option(help="Exported model (onnx).")] = EXPORTED
-    edgeface: Annotated[str, typer.Option(help="Original EdgeFace (torch); a name or a path.")] = "edgeface_xxs.pt"
-    dsr: Annotated[Path | None, typer.Option(help="Super-resolver (torch); without it, the trained default.")] = None
+    edgeface: Annotated[
+        str | None, typer.Option(help="Original EdgeFace (torch), a name or a path; without it, the trainings'.")
+    ] = None
+    dsr: Annotated[
+        str, typer.Option(help="Super-resolver (torch): path, auto (the last training's, else default), default, none.")
+    ] = "auto"
+    finetuned: Annotated[
+        str, typer.Option(help="Fine-tuned for faces up to 32 px (torch): a path, auto (the last fine-tuning's), none.")
+    ] = "auto"
     adapter: Annotated[
-        str, typer.Option(help="Adapter for faces up to 32 px (torch): a file, auto (the one shipped), none.")
+        str,
+        typer.Option(help="Adapter for them (torch): a file, auto (the shipped, if nothing is fine-tuned), none."),
     ] = "auto"
     threads: Annotated[int, typer.Option(min=1, help="Threads of the recogniser and the detector.")] = 1
 
@@ -87,4 +95,4 @@ def _torch_backend(options: RecogniserOptions) -> Backend:
         if error.name not in ("torch", "pipeline.recognition.torch_backend"):  # the small distribution holds neither
             raise
         raise BackendError("--backend torch: torch is not installed here; use --backend onnx") from None
-    return TorchBackend(options.edgeface, options.dsr, options.adapter)
+    return TorchBackend(options.edgeface, options.dsr, options.finetuned, options.adapter, options.threads)

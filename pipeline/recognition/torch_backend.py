@@ -1,12 +1,11 @@
 """The recogniser in torch, behind the interface of `backends`."""
 
-from pathlib import Path
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from pipeline.deployment.deployed import load_deployed, model_hash
+from pipeline.deployment.deployed import choose_deployed, model_hash
 
 
 class ThresholdMissingError(UserError):
@@ -14,10 +13,19 @@ class ThresholdMissingError(UserError):
 
 
 class TorchBackend:
-    """Networks loaded one by one; see `backends.Backend`."""
+    """Networks loaded one by one; see `backends.Backend` and `deployed.choose_deployed`.
 
-    def __init__(self, edgeface: str, dsr: Path | None, adapter: str) -> None:
-        self._networks = load_deployed(edgeface, dsr, True, None, adapter)
+    Args:
+        edgeface: Original EdgeFace.
+        dsr: Super-resolver.
+        finetuned: EdgeFace for small faces.
+        adapter: The original's for small faces.
+        threads: Threads that torch may use, in this whole process.
+    """
+
+    def __init__(self, edgeface: str | None, dsr: str, finetuned: str, adapter: str, threads: int = 1) -> None:
+        torch.set_num_threads(threads)
+        self._networks = choose_deployed(edgeface, dsr, finetuned, adapter)
         self.hashes = self._networks.hashes
         self.model = model_hash(self.hashes, "fp32")
 
