@@ -97,7 +97,7 @@ def _invoke(config_type: type[C], run: Callable[[C], int | None], example: str, 
     defaults, arguments = _take_config_file(config_type, arguments)
     callback = _callback(config_type, run, defaults)
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    epilog = f"Example: {example}" if example else None
+    epilog = f"Example: {_as_started(example)}" if example else None
     app.command(cls=TyperCommand, epilog=epilog, context_settings={"show_default": True})(callback)
     result = app(arguments, standalone_mode=False, prog_name=_program_name())
     return int(result or 0)
@@ -108,6 +108,12 @@ def _program_name() -> str:
     if sys.argv[0].startswith("python -m") or spec is None:
         return sys.argv[0]
     return f"python -m {spec.name.removesuffix('.__main__')}"
+
+
+def _as_started(example: str) -> str:
+    """Return `python -m PACKAGE COMMAND ...` with the package by which the command was started, if it is another."""
+    own, words = _program_name().split(" "), example.split(" ")
+    return " ".join([*own[:4], *words[4:]]) if own[:2] == words[:2] and own[3:4] == words[3:4] else example
 
 
 def _callback(config_type: type[C], run: Callable[[C], int | None], defaults: dict[str, Any]) -> Callable[..., Any]:

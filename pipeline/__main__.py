@@ -8,7 +8,7 @@ COMMANDS = {
     "choose-threshold": ("pipeline.choose_threshold", "Choose a threshold on development people and write it down."),
     "compare": ("pipeline.compare", "Set several reports, or embeddings of other recognisers, against each other."),
     "export": ("pipeline.export", "Export the recogniser for low-power devices, with a parity check."),
-    "gallery": ("pipeline.gallery", "List, check and edit an enrolled gallery."),
+    "gallery": ("pipeline.gallery", "List, remove or export enrolled people."),
     "enroll": ("pipeline.enroll", "Enrol people's photographs in a gallery."),
     "identify": ("pipeline.identify", "Search a face in a gallery."),
     "verify": ("pipeline.verify", "Compare two faces."),

@@ -80,6 +80,16 @@ def test_the_small_distribution_lists_what_its_modules_import(root: Path) -> Non
                 )
 
 
+@pytest.mark.parametrize(("package", "folder"), [("dsr_device", "devices"), ("pipeline", ".")])
+def test_the_example_in_the_help_names_the_distribution(root: Path, package: str, folder: str) -> None:
+    code = (
+        f"import sys, runpy; sys.path[:0] = [{str(root / folder)!r}, {str(root)!r}]; "
+        f"sys.argv = ['{package}', 'verify', '--help']; runpy.run_module('{package}', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert f"Example: python -m {package} verify one.jpg other.jpg" in " ".join(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("content", "message"), [(b"", "not a whole ONNX model"), (b"x" * 99, "not a whole ONNX model")]
 )
