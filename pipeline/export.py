@@ -73,7 +73,7 @@ class ExportConfig:
     dataset: Annotated[
         Path, typer.Option(help="Folder with train_processed (calibration) and val_processed (comparison).")
     ] = _PREPARED
-    out: Annotated[Path, typer.Option(help="File to write, without its suffix.")] = Path("runs/export/recogniser")
+    out: Annotated[Path, typer.Option(help="File to write; its suffix may lack.")] = Path("runs/export/recogniser")
     parts: Annotated[bool, typer.Option("--parts", help="Also write super-resolver and EdgeFace apart (onnx).")] = False
     sizes: Annotated[str, typer.Option(help="Sizes to compare at, comma-separated pixels.")] = "16,32,112"
     faces: Annotated[int, typer.Option(min=10, help="Most validation faces to compare on.")] = 400
@@ -105,7 +105,7 @@ def _export(config: ExportConfig, sizes: list[int], prepared: bool = True) -> No
     dsr = "none" if config.no_dsr else config.dsr
     networks = choose_deployed(config.edgeface, dsr, config.finetuned, config.adapter)
     store = FaceStore.open(split_folder(config.dataset, "val"))
-    target = config.out.with_name(config.out.name + SUFFIXES[config.format])
+    target = _with_suffix(config.out, SUFFIXES[config.format])
     information = describe(networks, config)
     with atomic_path(target) as temporary:
         exported = _WRITERS[config.format](networks, config, information, temporary)
@@ -242,6 +242,10 @@ def _write_parts(networks: DeployedNetworks, config: ExportConfig, target: Path)
 
 def _keep(path: Path, information: dict[str, Any]) -> None:
     """Leave a file whose metadata cannot be added to; its model card has the comparison."""
+
+
+def _with_suffix(path: Path, suffix: str) -> Path:
+    return path if path.suffix == suffix else path.with_name(path.name + suffix)
 
 
 def _sizes(config: ExportConfig) -> list[int]:

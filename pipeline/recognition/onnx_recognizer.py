@@ -114,7 +114,8 @@ def _open(path: Path, threads: int) -> Any:
     except ImportError:
         raise OnnxModelError("the onnx backend needs onnxruntime; install the extra `onnx`") from None
     if not path.is_file():
-        raise OnnxModelError(f"{path}: no such model; make one: python -m pipeline export --out {path}")
+        whole = path.with_suffix(".onnx")
+        raise OnnxModelError(f"{path}: no such model; make one with python -m pipeline export --out {whole}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

@@ -150,6 +150,18 @@ def test_what_numbers_judge_is_written_without_a_threshold_where_none_can_be_mea
     assert '"threshold": null' in (tmp_path / "recogniser.md").read_text(encoding="utf-8")
 
 
+def test_a_suffix_that_was_given_is_not_doubled(source: Path, tmp_path: Path) -> None:
+    for name in ("mine.safetensors", "mine.v2"):
+        asked = config(source, tmp_path, format="safetensors")
+        export(dataclasses.replace(asked, out=tmp_path / name, sizes="16"))
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "mine.md",
+        "mine.safetensors",
+        "mine.v2.md",
+        "mine.v2.safetensors",
+    ]
+
+
 def test_a_file_of_small_faces_says_that_it_takes_no_others(source: Path, tmp_path: Path) -> None:
     export(config(source, tmp_path, format="safetensors"))
     with safe_open(tmp_path / "recogniser.safetensors", framework="pt") as file:
