@@ -100,7 +100,8 @@ def _scores(embedder: Embedder, system: System, sizes: tuple[int, ...], split: S
     for size in sizes:
         row = _used_at(size, system, rows)
         probes = gallery if row.key == "hr" else embedder.embed([row], size)[row.key]
-        found[size] = all_pairs(probes, gallery, split.person, split.person)
+        seen = split.rows_at(size)
+        found[size] = all_pairs(probes[seen], gallery[seen], split.person[seen], split.person[seen])
     return found
 
 
@@ -131,7 +132,8 @@ def _choose(
         else {}
     )
     achieved = {
-        size_name(size): _achieved(found, by_size.get(size, value), split, config) for size, found in scores.items()
+        size_name(size): _achieved(found, by_size.get(size, value), split, size, config)
+        for size, found in scores.items()
     }
     roles = [system.edgeface, "original", *(["dsr"] if system.restored else [])]
     return ThresholdFile(
@@ -153,16 +155,16 @@ def _choose(
     )
 
 
-def _achieved(found: PairScores, threshold: float, split: Split, config: ChooseConfig) -> Json:
+def _achieved(found: PairScores, threshold: float, split: Split, size_px: int, config: ChooseConfig) -> Json:
     rates = error_rates(found.genuine, found.impostor, threshold)
     achieved: Json = {"threshold": threshold, "fmr": rates.fmr, "fnmr": rates.fnmr}
     achieved |= {"impostors": rates.impostors, "genuines": rates.genuines}
     if config.bootstrap:
         weights = draw_people(len(split.people), config.bootstrap, config.seed)
-        replicas = resample(found, split.person, weights, config.seed)
+        replicas = resample(found, split.person[split.rows_at(size_px)], weights, config.seed)
         fmr, fnmr = replicas.rates(threshold)
-        people = achieved["interval_people"] = replicas.weights.shape[1]
-        achieved["fmr_interval"] = rate_interval(rates.fmr, fmr, people)
+        achieved["interval_people"] = replicas.people
+        achieved["fmr_interval"] = rate_interval(rates.fmr, fmr, replicas.people)
         achieved["fnmr_interval"] = rate_interval(rates.fnmr, fnmr, replicas.mated)
     return achieved
 

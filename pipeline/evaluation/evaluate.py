@@ -1,6 +1,6 @@
 """The evaluation itself: every system at every size on one split, with intervals and paired differences."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,19 +75,22 @@ class Sides:
         gallery: (N, D) embeddings by the system that enrolled.
         person: (N,) whose face each row is.
         weights: Draws of people; None without intervals.
+        seen: (N,) whether there is a probe of each face.
     """
 
     probes: Embeddings
     gallery: Embeddings
     person: NDArray[np.int64]
     weights: Weights | None
+    seen: NDArray[np.bool_]
 
     def with_sets(self, sets: ImageSets | None) -> "Sides":
         """Return these rows, and those of the sets after them."""
         if sets is None:
             return self
         person = np.append(self.person, sets.person)
-        return Sides(sets.append_to(self.probes), sets.append_to(self.gallery), person, self.weights)
+        seen = np.append(self.seen, np.bincount(sets.number, self.seen[sets.rows]) > 0)
+        return Sides(sets.append_to(self.probes), sets.append_to(self.gallery), person, self.weights, seen)
 
 
 @dataclass
@@ -124,7 +127,8 @@ def evaluate(
     weights = draw_people(len(split.people), plan.replicates, plan.seed) if plan.replicates else None
     measured = []
     for system, size in tqdm(cells_of(systems, plan.sizes_px), desc="measuring", unit="row", leave=False):
-        sides = Sides(embeddings[system.key, size], embeddings[system.gallery, HR_PX], split.person, weights)
+        seen = np.isin(np.arange(len(split)), split.rows_at(size))
+        sides = Sides(embeddings[system.key, size], embeddings[system.gallery, HR_PX], split.person, weights, seen)
         cell = _measure_all_pairs(system, size, thresholds[system.key, size], sides, split, plan)
         listed = sides.with_sets(plan.sets)
         _add_searches(cell, listed, plan)
@@ -136,22 +140,25 @@ def evaluate(
 def _measure_all_pairs(
     system: System, size_px: int, threshold: float, sides: Sides, split: Split, plan: Plan
 ) -> Measured:
-    """Compare every probe with every enrolled face but the same photograph."""
-    scores = all_pairs(sides.probes, sides.gallery, sides.person, sides.person)
+    """Compare every probe with every enrolled face of those that have one, but not with the same photograph."""
+    rows = np.flatnonzero(sides.seen)
+    probes, person = sides.probes[rows], sides.person[rows]
+    scores = all_pairs(probes, sides.gallery[rows], person, person)
     genuine, impostor = sort_both(scores.genuine, scores.impostor)
     figures: Json = {
         "system": system.key,
         "name": system.name,
         "size_px": size_px,
         "threshold": threshold,
-        "failed": int(np.isnan(sides.probes[:, 0]).sum()),
+        "failed": int(np.isnan(probes[:, 0]).sum()),
         "verification": verification_figures(genuine, impostor, threshold),
     }
-    extremes = find_extremes(scores, plan.extremes)
-    groups = group_figures(scores, sides.person, split.attributes, threshold, sides.weights, plan.seed)
+    extremes = find_extremes(scores, plan.extremes, rows)
+    attributes = {name: [values[row] for row in rows] for name, values in split.attributes.items()}
+    groups = group_figures(scores, person, attributes, threshold, sides.weights, plan.seed)
     cell = Measured(system, size_px, threshold, figures, extremes, counts_by_threshold(genuine, impostor), groups)
     if sides.weights is not None:
-        _add_intervals(cell, resample(scores, sides.person, sides.weights, plan.seed))
+        _add_intervals(cell, resample(scores, person, sides.weights, plan.seed))
     return cell
 
 
@@ -196,9 +203,12 @@ def _add_searches(cell: Measured, sides: Sides, plan: Plan) -> None:
     cell.figures["identification"] = None
     if plan.searches is None:
         return
+    searches = replace(plan.searches, probes=plan.searches.probes[sides.seen[plan.searches.probes]])
+    if not sides.seen.all() and not np.isin(sides.person[searches.probes], sides.person[searches.gallery]).any():
+        return
     strangers = plan.distractors.get(cell.system.gallery)
     found, searching, check = search_gallery(
-        sides.probes, sides.gallery, sides.person, plan.searches, [] if strangers is None else [strangers]
+        sides.probes, sides.gallery, sides.person, searches, [] if strangers is None else [strangers]
     )
     cell.figures["identification"] = {
         **identification_figures(found, cell.threshold),
@@ -224,7 +234,9 @@ def _add_pairs(cell: Measured, sides: Sides, plan: Plan) -> None:
     cell.figures["pairs"] = None
     if plan.pairs is None:
         return
-    listed = plan.pairs
+    listed = plan.pairs.only(sides.seen[plan.pairs.rows[:, 1]])
+    if len(listed.rows) == 0:
+        return
     scores = listed_pairs(sides.probes, sides.gallery, listed.rows[:, ::-1])
     frozen = plan.pair_thresholds
     threshold = frozen.values[cell.system.key, cell.size_px] if frozen is not None else None
@@ -236,7 +248,7 @@ def _add_pairs(cell: Measured, sides: Sides, plan: Plan) -> None:
 
 def _add_intervals(cell: Measured, replicas: IdentityBootstrap) -> None:
     verification = cell.figures["verification"]
-    people = verification["interval_people"] = replicas.weights.shape[1]
+    people = verification["interval_people"] = replicas.people
     for entry in verification["tar_at_far"]:
         values = replicas.tar_at_far(entry["target_far"])
         entry["interval"] = rate_interval(entry["tar"], values, replicas.mated) if entry["measurable"] else None

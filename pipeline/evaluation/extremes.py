@@ -27,11 +27,12 @@ class Extremes:
     impostor_rows: NDArray[np.int32]
 
 
-def find_extremes(scores: PairScores, count: int) -> Extremes:
-    """Return the `count` worst comparisons of either kind."""
+def find_extremes(scores: PairScores, count: int, rows: NDArray[np.int64]) -> Extremes:
+    """Return the `count` worst comparisons of either kind; `rows` are those of the split that were compared."""
     low = _lowest(scores.genuine, count)
     high = _lowest(-scores.impostor, count)
-    return Extremes(scores.genuine[low], scores.genuine_rows[low], scores.impostor[high], scores.impostor_rows(high))
+    genuine, impostor = rows[scores.genuine_rows[low]], rows[scores.impostor_rows(high)]
+    return Extremes(scores.genuine[low], genuine.astype(np.int32), scores.impostor[high], impostor.astype(np.int32))
 
 
 def counts_by_threshold(genuine: Array, impostor: Array) -> dict[str, Any]:

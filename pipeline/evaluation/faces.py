@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dataset.degrade import shrink
 from dataset.images import ImageError, read_image
-from dataset.layout import HR_FOLDER, INDEX, hr_faces, read_index, vlr_images
+from dataset.layout import HR_FOLDER, INDEX, VLR_FOLDER, hr_faces, read_index, vlr_images
 from dataset.store import FaceStore
 from engine.errors import UserError
 from engine.files import sha256_of
@@ -70,9 +70,19 @@ class Split:
         """
         files = self.vlr_files.get(size_px)
         if files is not None:
-            return [self._read(files.get(self.keys[row]), f"{self.keys[row]} at {size_px} px") for row in rows]
+            keys = [self.keys[row] for row in rows]
+            return [
+                self._read(files.get(key), f"{key} at {size_px} px") if size_px != NATIVE_PX or key in files else None
+                for key in keys
+            ]
         faces = self._full_size(rows)
         return faces if size_px == HR_PX else _shrunk(faces, size_px)
+
+    def rows_at(self, size_px: int) -> NDArray[np.int64]:
+        """Return the rows to compare at a size: all, and of photographs of any low resolution those that are there."""
+        if size_px != NATIVE_PX or NATIVE_PX not in self.vlr_files:
+            return np.arange(len(self))
+        return np.flatnonzero([key in self.vlr_files[NATIVE_PX] for key in self.keys])
 
     def view_key(self, size_px: int) -> str:
         """Return a hash of what `views` depends on; of files on disk it reads sizes and times, not their bytes."""
@@ -86,7 +96,10 @@ class Split:
 
     def view_source(self, size_px: int) -> str:
         """Say where faces of this size come from."""
-        return "HR images" if size_px == HR_PX else "vlr_images" if size_px in self.vlr_files else "made from HR"
+        if size_px == HR_PX or size_px not in self.vlr_files:
+            return "HR images" if size_px == HR_PX else "made from HR"
+        seen = len(self.rows_at(size_px))
+        return "vlr_images" + (f", of {seen} of {len(self)} faces" if seen < len(self) else "")
 
     def _full_size(self, rows: NDArray[np.int64]) -> list[Picture | None]:
         if self.store is not None:
@@ -132,10 +145,14 @@ def open_split(root: Path) -> Split:
 
 def refuse_incomparable(split: Split) -> None:
     """Raise `EvaluationDataError` where a split has no genuine or no impostor comparisons."""
-    images = np.bincount(split.person)
-    if len(images) < 2 or images.max() < 2:
+    _refuse_few(split.root, split.person)
+
+
+def _refuse_few(folder: Path, person: NDArray[np.int64]) -> None:
+    people, images = np.unique(person, return_counts=True)
+    if len(people) < 2 or images.max() < 2:
         raise EvaluationDataError(
-            f"{split.root}: {len(split.person)} images of {len(images)} people, the most of one person {images.max()}; "
+            f"{folder}: {len(person)} images of {len(people)} people, the most of one person {images.max(initial=0)}; "
             "verification needs two people, and somebody with two images: add some"
         )
 
@@ -178,7 +195,7 @@ def parse_sizes(text: str, split: Split) -> tuple[int, ...]:
     """Read `--sizes`, and take photographs of any low resolution along where the split has them.
 
     Raises:
-        EvaluationDataError: Not numbers from 6 to 64.
+        EvaluationDataError: Not numbers from 6 to 64; or too few such photographs to compare.
     """
     try:
         sizes = {int(size) for size in text.split(",") if size.strip()}
@@ -186,7 +203,10 @@ def parse_sizes(text: str, split: Split) -> tuple[int, ...]:
         sizes = set()
     if not sizes or min(sizes) < 6 or max(sizes) > 64:
         raise EvaluationDataError(f"--sizes {text}: give whole numbers from 6 to 64 joined by commas, such as 8,16,32")
-    return tuple(sorted(sizes | ({NATIVE_PX} if NATIVE_PX in split.vlr_files else set())))
+    if NATIVE_PX in split.vlr_files:
+        _refuse_few(split.root / VLR_FOLDER, split.person[split.rows_at(NATIVE_PX)])
+        sizes.add(NATIVE_PX)
+    return tuple(sorted(sizes))
 
 
 def stack(faces: Sequence[Picture]) -> Tensor:

@@ -61,15 +61,11 @@ def freeze_thresholds(
     achieved: dict[Cell, ErrorRates] = {}
     gallery_of = {system.key: system.gallery for system, _ in rows}
     for group in _groups(cells, per_size):
-        scores = [
-            all_pairs(
-                embeddings[cell],
-                embeddings[gallery_of[cell[0]], HR_PX],
-                development.person,
-                development.person,
-            )
-            for cell in group
-        ]
+        scores = []
+        for cell in group:
+            seen = development.rows_at(cell[1])
+            sides = embeddings[cell][seen], embeddings[gallery_of[cell[0]], HR_PX][seen]
+            scores.append(all_pairs(*sides, development.person[seen], development.person[seen]))
         genuine = np.concatenate([found.genuine for found in scores])
         impostor = np.concatenate([found.impostor for found in scores])
         threshold = threshold_for(target, genuine, impostor)

@@ -54,11 +54,10 @@ def _figures(
     if weights is None:
         return {**counts, "fmr_interval": None, "fnmr_interval": None}
     replicas = resample(scores, person, weights, seed, member)
-    people = min(counts["people"], replicas.weights.shape[1])
     fmr, fnmr = replicas.rates(threshold)
     return {
         **counts,
-        "interval_people": people,
-        "fmr_interval": rate_interval(rates.fmr, fmr, people),
+        "interval_people": replicas.people,
+        "fmr_interval": rate_interval(rates.fmr, fmr, replicas.people),
         "fnmr_interval": rate_interval(rates.fnmr, fnmr, replicas.mated),
     }

@@ -36,10 +36,10 @@ def freeze_pair_thresholds(
     probes = embed_cells(embedder, systems, sizes_px, seen)
     gallery_of = {system.key: gallery[system.gallery] for system in systems}
     places = np.column_stack([second, first])
-    values: dict[Cell, float] = {
-        (key, size): best_threshold(listed_pairs(found, gallery_of[key], places), pairs.same)
-        for (key, size), found in probes.items()
-    }
+    values: dict[Cell, float] = {}
+    for (key, size), found in probes.items():
+        kept = np.isin(pairs.rows[:, 1], embedder.split.rows_at(size))
+        values[key, size] = best_threshold(listed_pairs(found, gallery_of[key], places[kept]), pairs.same[kept])
     origin = f"the most accurate on the {len(pairs.same):,} pairs of {pairs.source}, for each system and input size"
     return Frozen(values, "pairs", origin)
 

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,10 @@ class PairList:
     folds: NDArray[np.int64]
     repeated: int
     source: str
+
+    def only(self, kept: NDArray[np.bool_]) -> "PairList":
+        """Return some of the pairs, (P,) of them marked."""
+        return replace(self, rows=self.rows[kept], same=self.same[kept], folds=self.folds[kept])
 
 
 @dataclass(frozen=True)

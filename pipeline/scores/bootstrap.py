@@ -124,6 +124,7 @@ class IdentityBootstrap:
         weights: (R, P) from `draw_people`; shared by the systems that are compared.
 
     Attributes:
+        people: How many people have impostor comparisons.
         mated: How many people have genuine comparisons; figures that count those are no surer than so many people.
     """
 
@@ -144,6 +145,7 @@ class IdentityBootstrap:
             genuine_person[down_genuine].astype(np.int32),
         )
         self.weights = weights
+        self.people = int(np.count_nonzero(np.bincount(self._events.first)))
         self._edges = _edges(self._events.impostor, self._events.genuine)
         self._weight_above = self._impostor_weights_above_edges()
         self._impostors = self._weight_above[-1]

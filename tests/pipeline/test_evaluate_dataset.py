@@ -230,6 +230,44 @@ def test_a_threshold_for_photographs_needs_a_split_that_has_some(
     assert [entry["size_px"] for entry in report["results"]] == [0, 8, 112]
 
 
+def test_faces_without_a_photograph_are_left_out_where_others_have_one(
+    chain, photographed, tmp_path, capsys, run, arguments
+):
+    """The figures are those of a split that has only the faces with a photograph."""
+    kept, store = tmp_path / "kept", FaceStore.open(photographed)
+    there = [image for image in store.images if image[:3] in ("Eve", "Fin", "Gil", "Hao") or image.endswith("/0.png")]
+    for image in store.images:
+        if image not in there:
+            (photographed / "vlr_images" / image).unlink()
+            continue
+        for folder in ("hr_images", "vlr_images"):
+            (kept / folder / image).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(photographed / folder / image, kept / folder / image)
+    base = ["--sizes", "8", "--systems", "bicubic", "--bootstrap", "20"]
+    pairs = pairs_csv(tmp_path / "pairs.csv", ["Eve", "Finn", "Gil", "Ida"])
+    for root, more in ((photographed, ["--pairs", pairs]), (kept, [])):
+        assert (
+            run(evaluate_main, arguments(chain, tmp_path / f"of_{root.name}", "--dataset-root", root, *base, *more))
+            == 0
+        )
+    reports = [json.loads((tmp_path / f"of_{name}" / "report.json").read_text()) for name in ("photographed", "kept")]
+    some, whole = (report["results"][0] for report in reports)
+    assert some["size_px"] == whole["size_px"] == 0 and some["failed"] == 0 and reports[0]["failures"] == []
+    assert reports[0]["data"]["views"]["0"] == f"vlr_images, of {len(there)} of {len(store)} faces"
+    for name in ("genuines", "impostors", "auc", "interval_people"):
+        assert some["verification"][name] == pytest.approx(whole["verification"][name], abs=1e-6)
+    assert some["verification"]["at_threshold"]["fnmr"] == whole["verification"]["at_threshold"]["fnmr"]
+    assert some["pairs"]["pairs"] == 6 + 5 and some["identification"]["mated"] == 12
+    with (tmp_path / "of_photographed" / "scores.csv").open() as file:
+        probes = {row["probe"] for row in csv.DictReader(file) if row["size_px"] == "0"}
+    assert probes <= {image.removesuffix(".png") for image in there}
+    for image in there:
+        if not image.endswith("/0.png"):
+            (photographed / "vlr_images" / image).unlink()
+    assert run(evaluate_main, arguments(chain, tmp_path / "few", "--dataset-root", photographed, *base)) == 2
+    assert "vlr_images: 10 images of 10 people, the most of one person 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
