@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from engine.cli import command
 from engine.files import sha256_of
 from pipeline.recognition.backends import RecogniserOptions, open_backend
-from pipeline.recognition.gallery_store import Gallery
+from pipeline.recognition.gallery_store import Gallery, GalleryError
 from pipeline.recognition.passphrase import read_passphrase
 from pipeline.recognition.photographs import FaceReader, PhotographError, each, photograph_files
 
@@ -41,6 +42,11 @@ def enroll(config: EnrollConfig) -> int:
     reader = FaceReader(config.min_size, config.threads)
     added = 0
     with Gallery.open(config.gallery, recogniser.model, passphrase) as gallery:
+        if config.threshold is not None and not isclose(config.threshold, gallery.threshold, abs_tol=1e-9):
+            raise GalleryError(
+                f"{config.gallery}: its threshold is {gallery.threshold:g}, --threshold {config.threshold:g} is for a "
+                "new gallery; leave it out here, and give it to identify"
+            )
 
         def enroll_one(path: Path) -> None:
             nonlocal added

@@ -68,6 +68,14 @@ def test_the_same_face_is_verified(people: Path, onnx_model: Path, capsys: pytes
     assert capsys.readouterr().out.startswith("same person: 1.000")
 
 
+def test_a_threshold_for_a_gallery_that_has_another_is_refused(people: Path, tmp_path: Path, onnx_model: Path) -> None:
+    path = tmp_path / "people.gallery"
+    Gallery.create(path, "f" * 64, 0.3)
+    with pytest.raises(GalleryError, match=r"its threshold is 0.3, --threshold 0.5 is for a new gallery"):
+        enroll(EnrollConfig(gallery=path, photos=people, model=onnx_model, threshold=0.5))
+    assert enroll(EnrollConfig(gallery=path, photos=people / "Zoë", name="Z", model=onnx_model, threshold=0.3)) == 0
+
+
 def test_a_model_without_a_threshold_asks_for_one(people: Path, tmp_path: Path, undecided_model: Path) -> None:
     path, one = tmp_path / "people.gallery", people / "Zoë" / "one.png"
     with pytest.raises(OnnxModelError, match="holds no threshold.*pass --threshold"):
