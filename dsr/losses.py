@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dataset.augment import displace
+from engine.errors import UserError
 from facial_rec.objectives import Recogniser, contrastive_loss, feature_loss, identity_loss, relational_loss
 
 
@@ -125,10 +126,19 @@ def vgg_distance(device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
 
     The weights are torchvision's and are downloaded at the first use. They cost some fifty times EdgeFace's work;
     `feature_loss` on the recogniser's own stages is the cheap alternative.
+
+    Raises:
+        UserError: They cannot be downloaded.
     """
     from torchvision.models import VGG19_Weights, vgg19
 
-    features = vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features[:18].to(device).eval().requires_grad_(False)
+    try:
+        network = vgg19(weights=VGG19_Weights.IMAGENET1K_V1)
+    except OSError as error:
+        if error.errno is not None:  # a full disk, which the command names
+            raise
+        raise UserError(f"--perceptual: VGG-19 cannot be downloaded ({error}); connect, or leave it out") from None
+    features = network.features[:18].to(device).eval().requires_grad_(False)
     mean = torch.tensor([0.485, 0.456, 0.406], device=device)[:, None, None]
     deviation = torch.tensor([0.229, 0.224, 0.225], device=device)[:, None, None]
 

@@ -1,6 +1,7 @@
 """Checkpoints: written whole, checked before use, never unpickled as code."""
 
 import io
+import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,7 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
         if damaged is not None:
             raise CheckpointError(f"{path}: damaged ({damaged} fails its CRC); use an earlier checkpoint")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         raise CheckpointError(f"{path}: not a whole checkpoint ({error}); use an earlier one") from None
     found = state.get("format") if isinstance(state, dict) else type(state).__name__
     if found != kind:

@@ -163,6 +163,8 @@ def _take_config_file(config_type: type, arguments: list[str]) -> tuple[dict[str
             path, taken = Path(argument.partition("=")[2]), 1
         if path is not None:
             rest = arguments[:position] + arguments[position + taken :]
+            if any(each.partition("=")[0] == "--config" for each in rest):
+                raise UserError("--config: given twice; put the options of both files in one")
             return _read_config_file(path, config_type), rest
     return {}, arguments
 
@@ -175,6 +177,8 @@ def _read_config_file(path: Path, config_type: type) -> dict[str, Any]:
         raise UserError(f"{path}: no such config file; recipes stand in recipes/") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid {path.suffix[1:] or 'TOML'} ({error}); see recipes/ for examples") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds no table of options; see recipes/ for examples")
     known = {field.name for field in dataclasses.fields(config_type)}
     values = {key.replace("-", "_"): value for key, value in values.items()}
     unknown = sorted(values.keys() - known)
@@ -182,6 +186,9 @@ def _read_config_file(path: Path, config_type: type) -> dict[str, Any]:
         raise UserError(
             f"{path}: unknown option {unknown[0]!r}; --help lists the flags, a key is a flag without its dashes"
         )
+    empty = [key for key, value in values.items() if value is None]
+    if empty:
+        raise UserError(f"{path}: {empty[0]} is null; give it a value, or leave it out for its default")
     return values
 
 
@@ -203,6 +210,11 @@ def _guarded(call: Callable[[], int]) -> int:
             error.format_message().removesuffix(".").replace("Value error, ", "").replace("Input should", "it should")
         )
         return _say(f"{text}; --help lists what the command takes", 2)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which this module does not import
+            raise
+        remedy = "lower --batch (a training of the same batch a step: raise --accumulate), or use --device cpu"
+        return _say(f"the device is out of memory; {remedy}", 2)
     except OSError as error:
         if error.errno is None or error.errno not in _MENDABLE:
             raise

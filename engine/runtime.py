@@ -30,7 +30,9 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"--device {name}: unknown device; use auto, cpu, cuda, cuda:1 or mps") from None
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda", "mps") or (device.type != "cuda" and device.index):
+        raise DeviceError(f"--device {name}: unknown device; use auto, cpu, cuda, cuda:1 or mps")
     if device.type == "cuda":
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:

@@ -1,5 +1,7 @@
 """HR embeddings of a whole store, computed once: an image and its mirror image never change."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -25,8 +27,9 @@ class HrTargets:
 
     def __init__(self, recogniser: EdgeFaceEmbedding, store: FaceStore, device: torch.device) -> None:
         path = store.path / f"hr_targets_{recogniser.sha256[:16]}_{store.sha256[:16]}.npy"
-        if path.is_file():
-            self._embeddings = torch.from_numpy(np.load(path, allow_pickle=False)).to(device)
+        kept = _read(path, len(store))
+        if kept is not None:
+            self._embeddings = kept.to(device)
             return
         self._embeddings = _embed_all(recogniser, store, device)
         write_array(path, self._embeddings.cpu().numpy())
@@ -34,6 +37,16 @@ class HrTargets:
     def at(self, rows: Tensor, mirrored: Tensor) -> Tensor:
         """Return (B, D) float32 for rows (B,) int64, of the mirror image where `mirrored` (B,) is True."""
         return self._embeddings[mirrored.long(), rows].float()
+
+
+def _read(path: Path, count: int) -> Tensor | None:
+    """Return the embeddings of `count` faces that a file holds, or None if it is missing or damaged."""
+    try:
+        kept = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = isinstance(kept, np.ndarray) and kept.ndim == 3 and kept.shape[:2] == (2, count)
+    return torch.from_numpy(kept) if fits and kept.dtype == np.float16 else None
 
 
 @torch.no_grad()

@@ -9,7 +9,8 @@ from torch.nn.utils import parametrize
 
 from facial_rec.adapter import LARGEST_ADAPTER_BYTES, factors_of
 from facial_rec.branch import BranchedEdgeFace
-from facial_rec.refusals import AdapterError
+from facial_rec.ldc import LDCNet
+from facial_rec.refusals import AdapterError, MismatchError
 
 Tune = Literal["all", "norms", "early", "late", "lowrank", "branch"]
 
@@ -42,7 +43,12 @@ def prepare_tuning(network: nn.Module, tune: Tune, rank: int = 8) -> nn.Module:
 
     Returns:
         The same network; for "branch" a `BranchedEdgeFace`. New weights are on the device of those that were there.
+
+    Raises:
+        MismatchError: An EdgeFace-S (LDC), which has other layers, and a choice other than "all" and "norms".
     """
+    if isinstance(network, LDCNet) and tune not in ("all", "norms"):
+        raise MismatchError(f"--tune {tune}: not for edgeface_s (LDC), whose layers are others; use all or norms")
     network.requires_grad_(tune == "all")
     for name, parameter in network.named_parameters():
         early = name.startswith(("stem.", "stages.0.", "stages.1."))

@@ -1,13 +1,19 @@
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from dataset.augment import displace
-from dsr.losses import LossWeights, RestorationLoss, feature_loss, pixel_loss, tv_loss
+from dataset.store import FaceStore
+from dsr.losses import LossWeights, RestorationLoss, feature_loss, pixel_loss, tv_loss, vgg_distance
+from engine.errors import UserError
+from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.objectives import contrastive_loss, effective_rank, identity_loss, relational_loss
+from facial_rec.targets import HrTargets
 
 
 def unit(count: int, seed: int) -> Tensor:
@@ -116,3 +122,25 @@ def test_displacing_removes_patterns_finer_than_it_and_keeps_faces() -> None:
     smooth = torch.linspace(0, 1, 112).expand(64, 3, 112, 112)
     assert (displace(smooth, draws, 3.0) - smooth).abs().max() < 0.06
     torch.testing.assert_close(displace(pattern, draws, 0.0), pattern, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "of another shape", "text"])
+def test_damaged_targets_are_computed_anew(damage: str, dataset_root: Path, edgeface_file: Path) -> None:
+    store, recogniser = FaceStore.open(dataset_root / "val_processed"), EdgeFaceEmbedding(edgeface_file)
+    place, rows = torch.device("cpu"), torch.arange(3)
+    wanted = HrTargets(recogniser, store, place).at(rows, rows > 0)
+    (path,) = store.path.glob("hr_targets_*.npy")
+    whole = path.read_bytes()
+    if damage == "of another shape":
+        np.save(path, np.zeros((2, 3, 512), np.float16))
+    else:
+        path.write_bytes(whole[:2000] if damage == "cut short" else b"text")
+    assert torch.equal(HrTargets(recogniser, store, place).at(rows, rows > 0), wanted)
+    assert path.read_bytes() == whole
+
+
+def test_a_perceptual_loss_without_a_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="--perceptual: VGG-19 cannot be downloaded"):
+        vgg_distance(torch.device("cpu"))

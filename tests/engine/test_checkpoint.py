@@ -35,6 +35,13 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path, share: float) -> None
         load_checkpoint(path, "kind")
 
 
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "last.pth"
+    torch.save({"format": "kind", "path": tmp_path}, path)
+    with pytest.raises(CheckpointError, match="not a whole checkpoint"):
+        load_checkpoint(path, "kind")
+
+
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds kind, expected other"):
         load_checkpoint(saved(tmp_path), "other")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+import torch
 import typer
 
 from engine.cli import command
@@ -85,6 +86,25 @@ def test_a_wrong_config_file_is_one_line_and_exit_code_2(
     assert call(["x", "--config", str(tmp_path / "none.toml")]) == 2
 
 
+@pytest.mark.parametrize(("text", "word"), [("[1]", "no table"), ('{"epochs": null}', "epochs is null")])
+def test_json_that_holds_no_options_is_one_line(
+    tmp_path: Path, text: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(text)
+    assert call(["x", "--config", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert word in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("second", [["--config", "b.json"], ["--config=b.json"]])
+def test_a_second_config_file_is_refused(tmp_path: Path, second: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("{}")
+    assert call(["x", "--config", str(path), *second]) == 2
+    assert "given twice" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("raised", "code"),
     [
@@ -92,6 +112,7 @@ def test_a_wrong_config_file_is_one_line_and_exit_code_2(
         (GateError("collapsed"), 3),
         (KeyboardInterrupt(), 130),
         (OSError(errno.ENOSPC, "no space", "runs/last.pth"), 2),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n20 GiB"), 2),
     ],
 )
 def test_what_a_user_can_mend_is_one_line_with_its_exit_code(

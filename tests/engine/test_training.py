@@ -70,7 +70,7 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
         fresh(4).load_state_dict(fresh(3).state_dict())
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:99"])
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", "xpu", "hpu", "cpu:3"])
 def test_an_absent_device_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(DeviceError, match=f"--device {name}"):
         pick_device(name)

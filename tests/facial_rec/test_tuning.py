@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from facial_rec.adapter import read_adapter, write_adapter
-from facial_rec.refusals import AdapterError
+from facial_rec.ldc import LDCNet
+from facial_rec.refusals import AdapterError, MismatchError
 from facial_rec.tuning import Tune, _adapter_bytes, check_adapter_size, drop_paths, merged_state, prepare_tuning
 
 
@@ -93,6 +94,13 @@ def test_a_rank_too_large_for_an_adapter_is_refused_with_the_largest_that_fits(s
     with pytest.raises(AdapterError):
         check_adapter_size(network(), fits + 1, earlier)
     assert fits == 2 if started else fits >= 9
+
+
+@pytest.mark.parametrize("tune", ["early", "late", "lowrank", "branch"])
+def test_what_an_ldc_network_does_not_have_is_refused(tune: Tune) -> None:
+    with pytest.raises(MismatchError, match=f"--tune {tune}"):
+        prepare_tuning(LDCNet().to("meta"), tune)
+    assert len(learning(prepare_tuning(LDCNet().to("meta"), "norms"))) > 20
 
 
 def test_depth_is_stochastic_in_training_alone() -> None:
