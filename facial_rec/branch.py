@@ -123,8 +123,12 @@ def apply_branch(trunk: nn.Module, path: Path) -> nn.Module:
     if first is None or first.dim() != 4:
         raise AdapterError(f"{path}: does not fit ({_FIRST} is missing or of another shape); make it again")
     network = BranchedEdgeFace(trunk, width=len(first))
+    state = network.state_dict()
+    missing = [name for name in state if _base_name(name) not in base and name not in changed]
+    if missing:
+        raise AdapterError(f"{path}: does not fit ({missing[0]} is missing); make it again")
     try:
-        network.load_state_dict(network.state_dict() | changed)
+        network.load_state_dict(state | changed)
     except RuntimeError as error:
         raise AdapterError(f"{path}: does not fit ({str(error).splitlines()[-1].strip()}); make it again") from None
     return network.eval()
