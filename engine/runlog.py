@@ -42,11 +42,11 @@ class RunLog:
         return kept
 
     def write(self, event: str, step: int, values: dict[str, Any]) -> None:
-        """Log flat or nested values under an event name ("train", "validation")."""
+        """Log flat or nested values under an event name ("train", "validation"); NaN is refused: it is not JSON."""
         if not self.enabled:
             return
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"event": event, "step": step, **values}) + "\n")
+            file.write(json.dumps({"event": event, "step": step, **values}, allow_nan=False) + "\n")
         for name, value in flatten(values).items():
             if isinstance(value, (int, float)):
                 self._writer.add_scalar(f"{event}/{name}", value, step)

@@ -125,9 +125,10 @@ class RunLoop:
         path = self.folder / f"nonfinite_batch{self._accelerator.process_index or ''}.pth"
         tensors = {name: tensor.detach().cpu() for name, tensor in batch.items()}
         save_checkpoint(path, {"format": BATCH_FORMAT, "batch": self.batches_done, **tensors})
+        earlier = ", last.pth holds earlier weights" if (self.folder / "last.pth").is_file() else ""
         return TrainingStoppedError(
-            f"{self.folder}: {error}; the batch is in {path.name}, last.pth holds earlier weights; "
-            "lower --rate, or use --precision fp32"
+            f"{self.folder}: {error}; the batch is in {path.name}{earlier}; "
+            "begin anew (another --out, or --overwrite) with a lower --rate or --precision fp32"
         )
 
     def _after_batch(self, stop: StopRequest) -> None:

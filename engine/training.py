@@ -15,6 +15,8 @@ from engine.checkpoint import CheckpointError
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
+MOST_SKIPPED = 50
+
 
 class NonFiniteLossError(ArithmeticError):
     """The loss or its gradient became NaN or infinite; the weights are those before the step."""
@@ -22,7 +24,7 @@ class NonFiniteLossError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Optimisation:
-    """How the weights move: AdamW, linear warm-up, cosine decay to a hundredth, clipping, EMA."""
+    """How the weights move: AdamW, linear warm-up, cosine decay to a hundredth, clipping (0: none), EMA."""
 
     steps: int
     rate: float
@@ -57,6 +59,7 @@ class Training:
         wrapped, self.optimiser = accelerator.prepare(self.raw, self._optimiser)
         self.model = cast(nn.Module, torch.compile(wrapped) if compiled else wrapped)
         self.step = 0
+        self._skipped = 0
 
     @property
     def rate(self) -> float:
@@ -67,10 +70,11 @@ class Training:
         """Back-propagate; at the end of an accumulation also clip, step, schedule and average.
 
         Returns:
-            The gradient's norm before clipping (0 while accumulating).
+            The gradient's norm before clipping (0 while accumulating, and where the fp16 scaler skips the step).
 
         Raises:
-            NonFiniteLossError: Loss or gradient is not finite; nothing was changed.
+            NonFiniteLossError: Loss or gradient is not finite, under fp16 the gradient `MOST_SKIPPED` times in a row;
+                nothing was changed.
         """
         if not math.isfinite(loss.item()):
             raise NonFiniteLossError(f"the loss is {loss.item()} at step {self.step + 1}")
@@ -78,10 +82,15 @@ class Training:
         if not self.accelerator.sync_gradients:
             return 0.0
         self.accelerator.unscale_gradients(self.optimiser)  # of this optimiser alone: a run may train a critic beside
-        norm = float(nn.utils.clip_grad_norm_(self.raw.parameters(), self.settings.clip_norm))
-        scaled = self.accelerator.scaler is not None  # the fp16 scaler skips steps that overflow by itself
-        if not math.isfinite(norm) and not scaled:
-            raise NonFiniteLossError(f"the gradient's norm is {norm} at step {self.step + 1}")
+        norm = float(nn.utils.clip_grad_norm_(self.raw.parameters(), self.settings.clip_norm or math.inf))
+        if math.isfinite(norm):
+            self._skipped = 0
+        else:
+            self._skipped += 1
+            scaled = self.accelerator.scaler is not None  # the fp16 scaler skips steps that overflow by itself
+            if not scaled or self._skipped >= MOST_SKIPPED:
+                raise NonFiniteLossError(f"the gradient's norm is {norm} at step {self.step + 1}")
+            norm = 0.0
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self._schedule.step()

@@ -112,6 +112,11 @@ def test_the_batch_that_breaks_a_training_is_kept_and_named(tmp_path: Path) -> N
     error = loop.stopped(NonFiniteLossError("the loss is nan at step 3"), {"faces": torch.ones(2)})
     assert isinstance(error, TrainingStoppedError)
     assert "the loss is nan at step 3" in str(error) and "nonfinite_batch.pth" in str(error)
+    assert "last.pth" in str(error) and "another --out" in str(error)
+    (tmp_path / "last.pth").unlink()
+    assert "last.pth" not in str(loop.stopped(NonFiniteLossError("the loss is nan"), {"faces": torch.ones(2)}))
+    with pytest.raises(ValueError, match="JSON"):
+        loop.log.write("train", 1, {"gradient": float("inf")})
     assert torch.equal(load_checkpoint(tmp_path / "nonfinite_batch.pth", "nonfinite-batch")["faces"], torch.ones(2))
 
 

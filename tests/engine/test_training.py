@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from torch import nn
 
 from engine.checkpoint import CheckpointError
 from engine.runtime import DeviceError, make_accelerator, pick_device
-from engine.training import NonFiniteLossError, Optimisation, Training
+from engine.training import MOST_SKIPPED, NonFiniteLossError, Optimisation, Training
 
 SETTINGS = Optimisation(steps=20, rate=0.05, warmup_steps=3, weight_decay=0.01, clip_norm=1.0, ema_decay=0.9)
 
@@ -63,6 +64,32 @@ def test_a_non_finite_loss_stops_and_changes_nothing(value: float) -> None:
     with pytest.raises(NonFiniteLossError, match="step 3"):
         training.update(training.model(torch.zeros(1, 3)).sum() * value)
     assert all(torch.equal(before[name], value) for name, value in training.state_dict()["model"].items())
+
+
+def test_a_clip_of_zero_is_off() -> None:
+    plain, off = fresh(), fresh()
+    plain.settings, off.settings = replace(SETTINGS, clip_norm=1e9), replace(SETTINGS, clip_norm=0.0)
+    advance(plain, 3)
+    advance(off, 3)
+    assert torch.equal(plain.raw.weight, off.raw.weight) and not torch.equal(off.raw.weight, fresh().raw.weight)
+
+
+def test_steps_that_the_scaler_skips_count_no_norm_and_end_the_run_when_there_are_only_those() -> None:
+    accelerator = make_accelerator(torch.device("cpu"), "fp32")
+    accelerator.scaler = torch.amp.GradScaler("cpu")
+    training = Training(nn.Linear(3, 1), SETTINGS, accelerator)
+    before = training.raw.weight.detach().clone()
+
+    def overflow() -> float:
+        return training.update((training.model(torch.zeros(1, 3)) * 0).sqrt().sum())  # the gradient of sqrt at 0
+
+    assert [overflow() for _ in range(MOST_SKIPPED - 1)] == [0.0] * (MOST_SKIPPED - 1)
+    assert torch.equal(training.raw.weight, before)
+    advance(training, 1)
+    assert overflow() == 0.0
+    with pytest.raises(NonFiniteLossError, match="norm"):
+        for _ in range(MOST_SKIPPED):
+            overflow()
 
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:
