@@ -15,7 +15,7 @@ from engine.cli import config_as_dict, default_options
 from engine.errors import UserError
 from engine.files import write_json
 
-FREE_OPTIONS = frozenset({"device", "out", "resume", "overwrite", "save_minutes", "progress"})
+FREE_OPTIONS = frozenset({"device", "out", "overwrite", "save_every"})
 """Options that may differ between a run and its continuation: they do not change what is learned."""
 
 

@@ -163,7 +163,7 @@ class _Run:
         if violated is None:
             return
         passed = self.loop.kept["best"] >= 0
-        kept = "the last good weights are kept" if passed else "no epoch passed, so no weights were written"
+        kept = "the best weights that passed are kept" if passed else "no epoch passed, so no weights were written"
         raise GateError(
             f"{self.folder}: stopped after epoch {epoch}, {violated}; {kept}; "
             "lower --rate, or raise --hr-share and --distill"

@@ -17,7 +17,7 @@ class FinetuneConfig:
 
     Galleries that the original enrolled stay valid. Writes edgeface_finetuned.pth (best TAR at FAR 0.1 % on the
     validation people among the epochs that pass every gate), last.pth and metrics.jsonl. A run that violates a gate
-    (collapse, loss at full size) stops with exit code 3 and keeps the last good weights.
+    (collapse, loss at full size) stops with exit code 3 and keeps the best that passed.
     """
 
     edgeface: Annotated[str, typer.Option(help="EdgeFace weights to start from. A name or a path.")] = "edgeface_xxs.pt"
@@ -72,7 +72,7 @@ class FinetuneConfig:
     ] = 10.0
     feature: Annotated[float, typer.Option(min=0, help="Weight of matching the original's stages.")] = 0.0
     anchor: Annotated[
-        float, typer.Option(min=0, help="Weight of the mean squared distance to the original weights.")
+        float, typer.Option(min=0, help="Weight of the mean squared distance of the weights to where they started.")
     ] = 0.0
     contrastive: Annotated[float, typer.Option(min=0, help="Weight of InfoNCE against other people.")] = 0.0
     margin: Annotated[float, typer.Option(min=0, help="Weight of the margin loss over training people.")] = 0.01

@@ -14,6 +14,7 @@ class Config:
     out: Path
     rate: float = 0.1
     device: str = "cpu"
+    save_every: int = 500
     overwrite: bool = False
 
 
@@ -21,7 +22,7 @@ def test_a_run_is_continued_with_the_same_configuration_only(tmp_path: Path) -> 
     config = Config(tmp_path / "run")
     with open_run(config, {"train": "abc"}) as folder:
         (folder / "last.pth").touch()
-    with open_run(replace(config, device="cuda"), {"train": "abc"}) as folder:
+    with open_run(replace(config, device="cuda", save_every=2), {"train": "abc"}) as folder:
         assert (folder / "last.pth").exists()
     with (
         pytest.raises(RunError, match=r"rate: 0.1 there, 0.2 now"),
