@@ -19,7 +19,10 @@ from facial_rec.refusals import FacesError
 
 @dataclass(frozen=True)
 class EmbedConfig:
-    """Embed aligned faces into an .npz file with `names`, `embeddings` (N, 512, unit length) and `weights_sha256`."""
+    """Embed aligned faces into an .npz file with `names`, `embeddings` (N, 512, unit length) and `weights_sha256`.
+
+    With an adapter its hash is `adapter_sha256`, else that is empty.
+    """
 
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images (sub-folders included).")]
     out: Annotated[Path, typer.Argument(help="The .npz file to write.")]
@@ -43,7 +46,13 @@ def embed_images(config: EmbedConfig) -> None:
     edgeface = EdgeFaceEmbedding(config.edgeface, pick_device(config.device), adapter=config.adapter)
     embeddings = embed_folder(edgeface, folder, names, config.batch, config.flip)
     with atomic_path(config.out) as temporary:
-        np.savez(temporary, names=np.array(names), embeddings=embeddings, weights_sha256=np.array(edgeface.sha256))
+        np.savez(
+            temporary,
+            names=np.array(names),
+            embeddings=embeddings,
+            weights_sha256=np.array(edgeface.sha256),
+            adapter_sha256=np.array(edgeface.adapter_sha256 or ""),
+        )
     print(f"{config.out}: {len(names)} embeddings by {edgeface.arch} ({edgeface.kind})")
 
 
