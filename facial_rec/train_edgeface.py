@@ -84,6 +84,8 @@ def train_edgeface(config: ScratchConfig) -> None:
         total = config.epochs * len(batches)
         settings = Optimisation(total, config.rate, total // 10, 0.05, 1.0, 0.999)
         training = Training(MarginNetwork(len(store.people), config.margin_kind), settings, accelerator)
+        average = cast(MarginNetwork, training.ema.module)
+        validation = VerificationSet(held_out, ChainEmbedding(average.network))
         loop = RunLoop(folder, CHECKPOINT, training, config.epochs, len(batches), config.save_every)
         for epoch, index in loop.batches("EdgeFace from scratch"):
             loop.count(_train_batch(training, batches.at(epoch, index), loop))
@@ -91,7 +93,7 @@ def train_edgeface(config: ScratchConfig) -> None:
                 values = {"epoch": epoch + 1, "rate": training.rate, **loop.means()}
                 loop.log.write("train", loop.batches_done, values)
                 if epoch + 1 == config.epochs and accelerator.is_main_process:
-                    _finish(folder, training, held_out, loop)
+                    _finish(folder, average.network.eval(), validation, loop)
 
 
 def _train_batch(training: Training, batch: Batch, loop: RunLoop) -> dict[str, float]:
@@ -105,9 +107,8 @@ def _train_batch(training: Training, batch: Batch, loop: RunLoop) -> dict[str, f
     return {"loss": loss.item(), "gradient": norm}
 
 
-def _finish(folder: Path, training: Training, held_out: FaceStore, loop: RunLoop) -> None:
-    network = cast(MarginNetwork, training.ema.module).network.eval()
-    full = VerificationSet(held_out, ChainEmbedding(network)).measure(lambda faces: faces, sizes_px=(112,))["112"]
+def _finish(folder: Path, network: nn.Module, validation: VerificationSet, loop: RunLoop) -> None:
+    full = validation.measure(lambda faces: faces, sizes_px=(112,))["112"]
     loop.log.write("validation", loop.batches_done, {"hr": full})
     save_finetuned(folder / "edgeface.pth", "edgeface_xxs", network.state_dict(), {"validation": full})
     print(f"EdgeFace trained from scratch: {folder / 'edgeface.pth'} (accuracy at full size {full['accuracy']:.4f})")

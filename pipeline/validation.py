@@ -1,6 +1,7 @@
 """Verification on held-out people, as both trainings use it to choose their best weights."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,12 @@ class VerificationSet:
         self._store, self._rows = store, rows
         self.recogniser = gallery
         self.device = next(gallery.parameters(), torch.zeros(0)).device
-        self.gallery = self.embed(lambda faces: faces, gallery)
         self.samples = self._faces(np.arange(min(10, len(rows))))
+
+    @cached_property
+    def gallery(self) -> Tensor:
+        """Unit embeddings (N, D) of the full-size faces, made when they are first needed."""
+        return self.embed(lambda faces: faces, self.recogniser)
 
     def measure(
         self,
