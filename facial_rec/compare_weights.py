@@ -15,7 +15,7 @@ from engine.cli import command
 from engine.runtime import pick_device
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.face_folder import embed_folder
-from facial_rec.refusals import FacesError
+from facial_rec.refusals import FacesError, MismatchError
 from pipeline.scores.verification import auc, eer, sort_both, tar_at_far
 
 _MOST_FACES = 5000
@@ -47,6 +47,12 @@ def compare_weights(config: CompareConfig) -> None:
         edgeface = EdgeFaceEmbedding(name, device)
         embeddings.append(embed_folder(edgeface, config.faces, images, config.batch, flip=False))
         files.append({"file": name, "architecture": edgeface.arch, "kind": edgeface.kind, "sha256": edgeface.sha256})
+    widths = [each.shape[1] for each in embeddings]
+    if widths[0] != widths[1]:
+        raise MismatchError(
+            f"{config.second}: embeddings of {widths[1]} numbers, those of {config.first} have {widths[0]}; "
+            "give two files of one width"
+        )
     cosines = (embeddings[0] * embeddings[1]).sum(1)
     comparison = {
         "faces": len(images),
@@ -80,7 +86,7 @@ def _verification(
     same, first, second = pairs_of(people)
     if same.all() or not same.any():
         return [], "verification: needs two people, one of them with two images"
-    return [_figures((each[first] * each[second]).sum(1), same) for each in embeddings], ""
+    return [_figures((each @ each.T)[first, second], same) for each in embeddings], ""
 
 
 def _figures(scores: NDArray[np.float32], same: NDArray[np.bool_]) -> dict[str, Any]:

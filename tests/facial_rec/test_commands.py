@@ -11,10 +11,12 @@ from safetensors import safe_open
 
 from engine.files import sha256_of
 from facial_rec import compare_weights, convert_weights, embed_images, get_weights, inspect_weights, list_weights
+from facial_rec.adapter import write_adapter
 from facial_rec.edgeface import ARCHITECTURES
 from facial_rec.finetuned import save_finetuned
 from facial_rec.hub import OFFICIAL, OFFICIAL_SHA256, fetch, fetch_official
 from facial_rec.inspect_weights import describe
+from facial_rec.notices import no_deprecation_notices
 from facial_rec.refusals import HubError
 
 
@@ -105,7 +107,17 @@ def test_embed_writes_names_and_unit_embeddings(xxs_file, faces, tmp_path):
     with np.load(tmp_path / "out.npz") as stored:
         assert stored["names"].tolist() == ["ann/0.png", "ann/1.png", "bob/0.png", "bob/1.png"]
         assert np.allclose(np.linalg.norm(stored["embeddings"], axis=1), 1, atol=1e-5)
+        assert stored["weights_sha256"] == sha256_of(xxs_file) and stored["adapter_sha256"] == ""
     assert run(embed_images.main, faces, tmp_path / "out.csv", "--edgeface", xxs_file) == 2
+
+
+def test_embed_records_the_adapter_too(xxs, xxs_file, faces, tmp_path):
+    adapter = tmp_path / "a.safetensors"
+    write_adapter(adapter, xxs, xxs | {"head.fc.bias": xxs["head.fc.bias"] + 0.1}, {})
+    more = ["--edgeface", xxs_file, "--adapter", adapter]
+    assert run(embed_images.main, faces, tmp_path / "out.npz", *more, "--device", "cpu") == 0
+    with np.load(tmp_path / "out.npz") as stored:
+        assert stored["adapter_sha256"] == sha256_of(adapter)
 
 
 def test_compare_finds_a_copy_equal(xxs_file, converted, faces, capsys):
@@ -117,6 +129,27 @@ def test_compare_finds_a_copy_equal(xxs_file, converted, faces, capsys):
     assert compared["cosine_least"] > 0.99999 and compared["faces"] == 4
     first, second = compared["files"]
     assert first["auc"] == second["auc"] and first["genuine_pairs"] == 2 and first["tar_at_far_0.01"] is None
+
+
+def test_compare_refuses_embeddings_of_another_width(xxs_file, faces, tmp_path, capsys):
+    torch.manual_seed(0)
+    narrow = torch.nn.Sequential(torch.nn.AvgPool2d(14), torch.nn.Flatten(), torch.nn.Linear(192, 32))
+    with no_deprecation_notices():
+        torch.jit.trace(narrow, torch.rand(2, 3, 112, 112)).save(tmp_path / "narrow.ts")
+    assert run(compare_weights.main, xxs_file, tmp_path / "narrow.ts", faces, "--device", "cpu") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "embeddings of 32 numbers" in error
+
+
+def test_compare_scores_every_pair_once(faces, monkeypatch):
+    rng = np.random.default_rng(0)
+    embeddings = rng.standard_normal((4, 512)).astype(np.float32)
+    seen = []
+    monkeypatch.setattr(compare_weights, "_figures", lambda scores, same: seen.append((scores, same)) or {})
+    names = ["ann/0.png", "ann/1.png", "bob/0.png", "bob/1.png"]
+    compare_weights._verification(faces, names, [embeddings, embeddings])
+    naive = [embeddings[i] @ embeddings[j] for i in range(4) for j in range(i + 1, 4)]
+    assert np.allclose(seen[0][0], naive, rtol=1e-4) and seen[0][1].tolist() == [True, *[False] * 4, True]
 
 
 def test_compare_without_peoples_folders_says_why_nothing_is_verified(xxs_file, faces, capsys):
