@@ -32,4 +32,4 @@ def test_people_on_whom_nothing_can_be_measured_are_refused_before_the_training(
     FaceStore.build(tmp_path / "val_processed", iter(faces), ["a/0.png", "b/0.png"], ["a", "b"])
     assert call(tmp_path, tmp_path / "run") == 2
     assert "verification needs two people" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "last.pth").exists()
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
