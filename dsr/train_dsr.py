@@ -28,7 +28,7 @@ from facial_rec.targets import HrTargets
 from pipeline.validation import VerificationSet, ranking, table_line
 
 CHECKPOINT = "dsr-training"
-FEW_FACES = 2000
+FEW_FACES = 1000
 
 
 @dataclass(frozen=True)
