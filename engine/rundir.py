@@ -96,7 +96,8 @@ def _clear(folder: Path, files: Iterable[Path]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        {**value["options"], **value["inputs"]}
+        if not all(isinstance(value[part], dict) for part in ("options", "inputs")):
+            raise ValueError("parts")
     except (ValueError, KeyError, TypeError):
         raise RunError(f"{path}: not a run's config.json, so nothing here is touched; choose another --out") from None
     return value
