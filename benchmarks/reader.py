@@ -92,8 +92,8 @@ def _sparse_store(folder: Path, count: int) -> None:
     people = [f"person_{number:06d}" for number in range(count // _PHOTOS)]
     images = [f"{person}/{person}_{photo:04d}.png" for person in people for photo in range(1, _PHOTOS + 1)]
     person = np.repeat(np.arange(len(people)), _PHOTOS)
-    (folder / INDEX).write_bytes(index_bytes(person, images))
-    write_header(folder, count, people, {FACES: "", INDEX: ""})
+    (folder / INDEX).write_bytes(index_bytes(person, images, people))
+    write_header(folder, count, len(people), {FACES: "", INDEX: ""})
 
 
 def _measure(folder: Path) -> None:

@@ -1,10 +1,11 @@
 """Aligned faces of one split as one memory-mapped array: a batch is a slice, nothing is decoded.
 
     faces.u8      N faces, uint8 (112, 112, 3) RGB, one after the other
-    faces.index   N int64 person numbers, N + 1 int64 offsets, then the image names as UTF-8
-    faces.json    version, count, size_px, people, and the SHA-256 of both files; written last
+    faces.index   int64: N person numbers, N + 1 offsets of image names, P + 1 offsets of people's names;
+                  then the names as UTF-8, images first
+    faces.json    version, count (N), people (P), size_px, and the SHA-256 of both files; written last
 
-Names and numbers are memory-mapped too, so that opening a store costs the same for ten thousand faces and a million.
+Names and numbers are memory-mapped too: a store of a million faces takes no more memory than one of ten thousand.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from engine.errors import UserError
 from engine.files import atomic_path, sha256_of, write_bytes, write_json
 
 SIZE_PX = 112
-VERSION = 1
+VERSION = 2
 FACES, INDEX, HEADER = "faces.u8", "faces.index", "faces.json"
 _FACE_BYTES = SIZE_PX * SIZE_PX * 3
 
@@ -39,7 +40,7 @@ class FaceStore:
     Attributes:
         path: Folder that holds the three files.
         images: Name of each row, relative to `hr_images`, with forward slashes; reads like a list of str.
-        people: Sorted names of the people.
+        people: Sorted names of the people; reads like a list of str.
         person: (N,) int64, index into `people`.
         faces: (N, 112, 112, 3) uint8 RGB, memory-mapped.
         sha256: Identifies the content: pixels, names and people.
@@ -48,28 +49,33 @@ class FaceStore:
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
         count = int(header["count"])
         self.path = path
-        self.people: list[str] = list(header["people"])
         self.sha256: str = header["sha256"]
         self._header = header
         self.faces: NDArray[np.uint8] = np.memmap(path / FACES, np.uint8, "r", shape=(count, SIZE_PX, SIZE_PX, 3))
         index = path / INDEX
-        self.person: NDArray[np.int64] = np.memmap(index, np.int64, "r", shape=(count,))
-        offsets = np.memmap(index, np.int64, "r", offset=8 * count, shape=(count + 1,))
-        self.images: Sequence[str] = _Names(index, offsets)
+        numbers = np.memmap(index, np.int64, "r", shape=(_numbers(count, int(header["people"])),))
+        self.person: NDArray[np.int64] = numbers[:count]
+        of_images, of_people = numbers[count : 2 * count + 1], numbers[2 * count + 1 :]
+        self.images: Sequence[str] = _Names("face", index, of_images, numbers.nbytes)
+        self.people: Sequence[str] = _Names("person", index, of_people, numbers.nbytes + int(of_images[-1]))
 
     @classmethod
     def open(cls, path: str | Path) -> "FaceStore":
         """Open the store in a split's folder (or given by one of its files), checking sizes but not every byte.
 
         Raises:
-            StoreError: It is missing, of another version, or its files do not have the size they should have.
+            StoreError: It is missing, of another version, its files do not have the size they should have, or a face
+                belongs to nobody.
         """
         folder = Path(path)
         if folder.name in (FACES, INDEX, HEADER):
             folder = folder.parent
         header = _read_header(folder)
-        _check_sizes(folder, int(header["count"]))
-        return cls(folder, header)
+        _check_sizes(folder, int(header["count"]), int(header["people"]))
+        store = cls(folder, header)
+        if not 0 <= int(store.person.min()) <= int(store.person.max()) < len(store.people):
+            raise StoreError(f"{folder / INDEX}: damaged, a face has a person who is not there; prepare it again")
+        return store
 
     @classmethod
     def build(cls, path: Path, faces: Iterable[NDArray[np.uint8]], images: list[str], people: list[str]) -> "FaceStore":
@@ -120,16 +126,15 @@ class FaceStore:
         for name, digest in self._header["files"].items():
             if sha256_of(self.path / name) != digest:
                 raise StoreError(f"{self.path / name}: damaged, its checksum differs from {HEADER}'s; prepare it again")
-        if self.sha256 != _content_hash(self.people, self._header["files"]):
+        if self.sha256 != _content_hash(self._header):
             raise StoreError(f"{self.path / HEADER}: damaged, its own checksum differs; prepare the split again")
 
 
 class _Names(Sequence[str]):
-    """Image names, decoded when asked for."""
+    """Names, decoded when asked for."""
 
-    def __init__(self, path: Path, offsets: NDArray[np.int64]) -> None:
-        self._path, self._offsets = path, offsets
-        start = 8 * (2 * len(offsets) - 1)
+    def __init__(self, kind: str, path: Path, offsets: NDArray[np.int64], start: int) -> None:
+        self._kind, self._path, self._offsets = kind, path, offsets
         self._text = np.memmap(path, np.uint8, "r", offset=start, shape=(int(offsets[-1]),))
 
     def __len__(self) -> int:
@@ -148,7 +153,9 @@ class _Names(Sequence[str]):
         try:
             return bytes(self._text[self._offsets[row] : self._offsets[row + 1]]).decode("utf-8")
         except UnicodeDecodeError:
-            raise StoreError(f"{self._path}: damaged, the name of face {row} is no text; prepare it again") from None
+            raise StoreError(
+                f"{self._path}: damaged, the name of {self._kind} {row} is no text; prepare it again"
+            ) from None
 
 
 class StoreWriter:
@@ -195,35 +202,43 @@ class StoreWriter:
         if error is None:
             names = sorted(set(self._people))
             number = {name: index for index, name in enumerate(names)}
-            index = index_bytes(np.array([number[name] for name in self._people], np.int64), self._images)
+            index = index_bytes(np.array([number[name] for name in self._people], np.int64), self._images, names)
             write_bytes(self._path / INDEX, index)
             digests = {FACES: self._digest.hexdigest(), INDEX: hashlib.sha256(index).hexdigest()}
-            write_header(self._path, len(self._images), names, digests)
+            write_header(self._path, len(self._images), len(names), digests)
 
 
-def write_header(path: Path, count: int, people: list[str], digests: dict[str, str]) -> None:
+def write_header(path: Path, count: int, people: int, digests: dict[str, str]) -> None:
     """Write `faces.json`, which makes the two other files a store.
 
     Args:
         path: The store's folder.
         count: Number of faces.
-        people: Sorted names.
+        people: Number of people.
         digests: File name to SHA-256.
     """
     header = {"version": VERSION, "count": count, "size_px": SIZE_PX, "people": people, "files": digests}
-    write_json(path / HEADER, {**header, "sha256": _content_hash(people, digests)})
+    write_json(path / HEADER, {**header, "sha256": _content_hash(header)})
 
 
-def index_bytes(person: NDArray[np.int64], images: list[str]) -> bytes:
-    """Return the content of `faces.index`: the (N,) numbers of the people and the N names of the images."""
-    encoded = [name.encode("utf-8") for name in images]
-    offsets = np.zeros(len(images) + 1, np.int64)
-    np.cumsum([len(name) for name in encoded], out=offsets[1:])
-    return person.tobytes() + offsets.tobytes() + b"".join(encoded)
+def index_bytes(person: NDArray[np.int64], images: list[str], people: list[str]) -> bytes:
+    """Return the content of `faces.index`: (N,) numbers of people, names of images, sorted names of people."""
+    numbers, text = [person], []
+    for names in (images, people):
+        encoded = [name.encode("utf-8") for name in names]
+        numbers.append(np.cumsum([0, *map(len, encoded)], dtype=np.int64))
+        text += encoded
+    return np.concatenate(numbers).tobytes() + b"".join(text)
 
 
-def _content_hash(people: list[str], digests: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps([people, digests], sort_keys=True).encode()).hexdigest()
+def _numbers(count: int, people: int) -> int:
+    """Return how many int64 stand before the names of an index."""
+    return 2 * count + 1 + people + 1
+
+
+def _content_hash(header: dict[str, Any]) -> str:
+    content = [header["count"], header["people"], header["files"]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
@@ -233,23 +248,26 @@ def _read_header(folder: Path) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = (header["version"], header["size_px"])
-        header["people"], header["files"], header["sha256"]
-        if int(header["count"]) < 1:
-            raise ValueError("count")
+        if found == (VERSION, SIZE_PX):
+            header["files"], header["sha256"]
+            if min(int(header["count"]), int(header["people"])) < 1:
+                raise ValueError("count")
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{path}: damaged, not a store's description; prepare the split again") from None
     if found != (VERSION, SIZE_PX):
         raise StoreError(
-            f"{path}: version {found[0]} with faces of {found[1]} px, this program reads {VERSION} and 112"
+            f"{path}: version {found[0]} with faces of {found[1]} px, this program reads {VERSION} and {SIZE_PX}; "
+            "prepare the split again"
         )
     return header
 
 
-def _check_sizes(folder: Path, count: int) -> None:
-    names_at = 8 * (2 * count + 1)
+def _check_sizes(folder: Path, count: int, people: int) -> None:
+    names_at = 8 * _numbers(count, people)
     _check_size(folder / FACES, count * _FACE_BYTES, "exactly", count)
     _check_size(folder / INDEX, names_at, "at least", count)
-    length = int(np.memmap(folder / INDEX, np.int64, "r", offset=names_at - 8, shape=(1,))[0])
+    numbers = np.memmap(folder / INDEX, np.int64, "r", shape=(names_at // 8,))
+    length = int(numbers[2 * count]) + int(numbers[-1])
     _check_size(folder / INDEX, names_at + length, "exactly", count)
 
 

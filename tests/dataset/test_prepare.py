@@ -118,7 +118,7 @@ def test_pairs_choose_the_validation_people_and_stay_beside_the_data(photos, tmp
     assert run(photos, "--out", tmp_path / "o", "--pairs", pairs, "--val-folds", "2", "--split", "1,0,0") == 0
     said = capsys.readouterr().out
     assert "test: none, its share is 0" in said and "6 people (1 with one image)" in said
-    assert FaceStore.open(tmp_path / "o/val_processed").people == ["P_3", "P_4"]
+    assert list(FaceStore.open(tmp_path / "o/val_processed").people) == ["P_3", "P_4"]
     kept = [read_pairs(tmp_path / f"o/{split}_processed/pairs.txt") for split in ("train", "val")]
     assert [[pair.people for pair in each] for each in kept] == [[{"P_1"}, {"P_1", "P_2"}], [{"P_3"}, {"P_3", "P_4"}]]
     assert not (tmp_path / "o/test_processed").exists()
@@ -129,7 +129,7 @@ def test_people_can_be_chosen_and_excluded_by_name(photos, tmp_path, capsys):
     (tmp_path / "no.txt").write_text("P_0\nP_1/P_1_0002.png\n")
     options = ["--val-people", tmp_path / "val.txt", "--exclude", tmp_path / "no.txt", "--vlr-sizes", "none"]
     assert run(photos, "--out", tmp_path / "o", *options) == 0
-    assert FaceStore.open(tmp_path / "o/val_processed").people == ["P_6", "P_7"]
+    assert list(FaceStore.open(tmp_path / "o/val_processed").people) == ["P_6", "P_7"]
     assert problems(tmp_path / "o") == {"P_0/P_0_0001.png": "excluded", "P_1/P_1_0002.png": "excluded"}
     (tmp_path / "val.txt").write_text("Nobody\n")
     assert "'Nobody' is no person" in refused(capsys, photos, "--out", tmp_path / "o2", *options)

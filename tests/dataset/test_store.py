@@ -26,7 +26,7 @@ def test_a_store_gives_back_faces_names_and_people(store, faces, tmp_path):
         assert len(opened) == 5
         assert list(opened.images) == IMAGES
         assert opened.images[1:3] == IMAGES[1:3] and opened.images[-1] == IMAGES[-1]
-        assert opened.people == ["Al", "Bo", "Zoë"]
+        assert list(opened.people) == ["Al", "Bo", "Zoë"]
         assert [opened.people[number] for number in opened.person] == PEOPLE
         assert np.array_equal(opened.faces, faces)
 
@@ -78,15 +78,23 @@ def test_a_name_that_is_no_text_is_refused_when_it_is_read(store, tmp_path):
     path = tmp_path / "faces.index"
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     opened = FaceStore.open(tmp_path)
-    assert opened.images[3] == IMAGES[3]
-    with pytest.raises(StoreError, match=r"faces\.index: damaged, the name of face 4"):
-        list(opened.images)
+    assert opened.people[1] == "Bo"
+    with pytest.raises(StoreError, match=r"faces\.index: damaged, the name of person 2 is no text"):
+        list(opened.people)
 
 
-def test_a_changed_name_in_the_description_is_found_by_verify(store, tmp_path):
+def test_a_face_of_a_person_who_is_not_there_is_refused_at_once(store, tmp_path):
+    path = tmp_path / "faces.index"
+    for number in (3, -1):
+        path.write_bytes(np.int64(number).tobytes() + path.read_bytes()[8:])
+        with pytest.raises(StoreError, match=r"faces\.index: damaged, a face has a person"):
+            FaceStore.open(tmp_path)
+
+
+def test_a_changed_description_is_found_by_verify(store, tmp_path):
     path = tmp_path / "faces.json"
     header = json.loads(path.read_text())
-    header["people"][1] = "Bob"
+    header["sha256"] = "0" * 64
     path.write_text(json.dumps(header))
     with pytest.raises(StoreError, match=r"faces\.json: damaged"):
         FaceStore.open(tmp_path).verify()
@@ -107,8 +115,10 @@ def test_a_missing_or_short_file_is_refused_at_once(store, tmp_path, name, damag
         "",
         "[]",
         "{}",
-        '{"version": 1, "size_px": 112, "count": 0, "people": [], "files": {}, "sha256": ""}',
-        '{"version": 9, "size_px": 112, "count": 1, "people": [], "files": {}, "sha256": ""}',
+        '{"version": 2, "size_px": 112, "count": 0, "people": 1, "files": {}, "sha256": ""}',
+        '{"version": 2, "size_px": 112, "count": 5, "people": "?", "files": {}, "sha256": ""}',
+        '{"version": 2, "size_px": 112, "count": 5, "people": 3}',
+        '{"version": 1, "size_px": 112, "count": 1, "people": ["Al"], "files": {}, "sha256": ""}',
     ],
 )
 def test_another_description_is_refused(store, tmp_path, text):
