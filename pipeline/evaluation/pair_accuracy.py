@@ -1,4 +1,7 @@
-"""Accuracy on a list of pairs, LFW's protocol: each fold judged by a threshold that other folds chose."""
+"""Accuracy on a list of pairs, LFW's protocol: each fold judged by a threshold that other folds chose.
+
+A list without folds is shared out into ten parts, which judge each other in the same way.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,21 +56,21 @@ def measure_pairs(
         scores: (P,) similarity of each pair.
         pairs: The list.
         person: (N,) whose face each row of the split is.
-        pair_threshold: Chosen on other pairs; None: each fold is judged by the threshold of the others.
+        pair_threshold: Chosen on other pairs; None: each part is judged by the threshold of the others.
         weights: Of the bootstrap, or None.
 
     Returns:
-        The decisions (None where there is one fold and no threshold), figures for the report, and replicates of the
+        The decisions (None with a pair or two and no threshold), figures for the report, and replicates of the
         accuracy.
     """
     folds = np.unique(pairs.folds)
+    several = len(folds) > 1
     if pair_threshold is not None:
         found = judge(scores, pairs.same, pairs.folds, [pair_threshold] * len(folds))
-    elif len(folds) > 1:
-        found = fold_accuracy(scores, pairs.same, pairs.folds)
+    elif len(np.unique(pairs.parts)) > 1:
+        found = fold_accuracy(scores, pairs.same, pairs.parts)
     else:
         return None, {"pairs": len(scores)}, None
-    several = len(folds) > 1
     figures: Json = {
         "pairs": len(scores),
         "mean": found.mean,

@@ -13,6 +13,7 @@ from dataset.pairs import read_pairs
 from engine.errors import UserError
 from engine.files import write_text
 from pipeline.scores.comparisons import mean_templates
+from pipeline.scores.folds import tenths
 
 MISSING_LIST = "missing_images.txt"
 _SAME_WORDS = {"1": True, "true": True, "yes": True, "same": True, "0": False, "false": False, "no": False}
@@ -39,6 +40,11 @@ class PairList:
     folds: NDArray[np.int64]
     repeated: int
     source: str
+
+    @property
+    def parts(self) -> NDArray[np.int64]:
+        """(P,) which pairs are judged by the threshold of the others: a fold, or a tenth of the only one."""
+        return self.folds if len(np.unique(self.folds)) > 1 else tenths(self.same)
 
     def only(self, kept: NDArray[np.bool_]) -> "PairList":
         """Return some of the pairs, (P,) of them marked."""

@@ -39,4 +39,6 @@ def _pairs_judged_by(plan: Plan) -> str | None:
         return plan.pair_thresholds.origin
     if len(np.unique(plan.pairs.folds)) > 1:
         return "each fold by the threshold that is the most accurate on the other folds"
-    return "one fold and no other pairs to choose on: the best threshold in hindsight, which flatters"
+    if len(np.unique(plan.pairs.parts)) > 1:
+        return "the list has one fold: ten parts, each by the threshold that is the most accurate on the other nine"
+    return "too few pairs to choose on: the best threshold in hindsight, which flatters"

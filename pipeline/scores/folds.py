@@ -51,6 +51,21 @@ def fold_accuracy(scores: Array, same: NDArray[np.bool_], folds: NDArray[np.inte
     return judge(scores, same, folds, thresholds)
 
 
+def tenths(same: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Share pairs without folds out into ten parts, which can judge each other as folds do.
+
+    Args:
+        same: (N,) whether a pair shows one person.
+
+    Returns:
+        (N,) part of each pair, 0 to 9; both kinds are shared out in turn. Fewer parts where there are fewer pairs.
+    """
+    parts = np.zeros(len(same), np.int64)
+    for kind in (same, ~same):
+        parts[kind] = np.arange(np.count_nonzero(kind)) % 10
+    return parts
+
+
 def judge(
     scores: Array, same: NDArray[np.bool_], folds: NDArray[np.integer], thresholds: Sequence[float]
 ) -> FoldAccuracy:

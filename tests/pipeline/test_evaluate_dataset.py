@@ -321,6 +321,18 @@ def pairs_csv(path, people, folds=1):
     return path
 
 
+def test_a_list_without_folds_is_judged_in_tenths(chain, tmp_path, run, arguments):
+    people = ["Eve", "Finn", "Gil", "Hao", "Ida"]
+    pairs = pairs_csv(tmp_path / "pairs.csv", people)
+    assert run(evaluate_main, arguments(chain, tmp_path / "out", "--pairs", pairs)) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    figures = report["results"][0]["pairs"]
+    assert figures["pairs"] == 18 and len(figures["thresholds"]) == 10 and figures["sem"] is None
+    low, high = figures["interval"]
+    assert low <= figures["mean"] <= high
+    assert "ten parts" in report["protocol"]["pairs_threshold"]
+
+
 @pytest.fixture
 def split_with_pairs(chain, tmp_path):
     """The development split with a list of pairs beside it."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.scores.folds import best_threshold, fold_accuracy
+from pipeline.scores.folds import best_threshold, fold_accuracy, tenths
 from pipeline.scores.verification import ScoreError
 
 
@@ -35,6 +35,14 @@ def test_a_fold_is_not_judged_by_its_own_threshold():
     found = fold_accuracy(scores, same, np.array([0, 0, 1, 1]))
     assert found.thresholds == pytest.approx((0.3, 0.5))
     assert found.folds == (1.0, 0.5)  # 0.4 is refused by the other fold's 0.5
+
+
+def test_pairs_without_folds_are_shared_out_evenly_by_kind():
+    same = np.array([True] * 23 + [False] * 40)
+    parts = tenths(same)
+    assert np.bincount(parts[~same]).tolist() == [4] * 10
+    assert np.bincount(parts[same]).tolist() == [3, 3, 3, 2, 2, 2, 2, 2, 2, 2]
+    assert np.unique(tenths(np.array([True, False]))).tolist() == [0]
 
 
 def test_the_best_threshold_may_lie_outside_all_scores():
