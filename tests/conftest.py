@@ -27,10 +27,10 @@ def fresh_accelerate_state() -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Real weights and faces, where they stand beside the checkout."""
-    folder = ROOT.parent / "shared"
+    """Real data: weights/edgeface_xxs_q.pt and so on, faces/lfw/<person>/<photograph>.png and pairs.txt."""
+    folder = Path(os.environ.get("REAL_FACES", ROOT.parent / "shared"))
     if not (folder / "weights" / "edgeface_xxs_q.pt").is_file():
-        pytest.skip("needs the real EdgeFace weights and LFW faces in ../shared, which are not here")
+        pytest.skip("needs real EdgeFace weights and LFW faces in the folder that REAL_FACES names")
     return folder
 
 
