@@ -57,7 +57,7 @@ class Batch:
     person: Tensor
     """(B,) int64: whose face, or mostly whose where two were blended."""
     rows: Tensor
-    """(B,) int64: which face of the store."""
+    """(B,) int64: which face of the store, or the first of two that were blended."""
     mirrored: Tensor
     """(B,) bool: whether it was flipped."""
     draws: Tensor
@@ -162,8 +162,9 @@ class LowResolutionBatches:
         full = full.to(self._device)
         canvas.index_copy_(0, full, faces[full])
         if view.cutout:
-            canvas = cutout(canvas, draws["hidden"])
-        person = torch.from_numpy(self.store.person[draws["rows"].numpy()])
+            canvas = cutout(canvas, draws["hidden"].index_fill(0, full.cpu(), 0.0))
+        mostly = torch.where(draws["mask"].mean((1, 2, 3)) > 0.5, draws["partners"], draws["rows"])
+        person = torch.from_numpy(self.store.person[mostly.numpy()])
         sizes, person, rows, mirrored = (
             each.to(self._device) for each in (draws["sizes"], person, draws["rows"], mirrored)
         )

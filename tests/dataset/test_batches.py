@@ -56,6 +56,26 @@ def test_rows_people_and_mirrors_belong_to_the_faces(store: FaceStore) -> None:
     assert batch.person.tolist() == store.person[batch.rows.numpy()].tolist()
 
 
+def test_a_blend_is_the_person_who_shows_most(store: FaceStore) -> None:
+    batches = LowResolutionBatches(store, 8, View(blend=1.0), 0, CPU)
+    black, white = torch.zeros(8, 3, 112, 112), torch.ones(8, 3, 112, 112)
+    shares = []
+    for epoch in range(4):
+        batch = batches.at(epoch, 0)
+        draws = batches._draw(batch.rows, (epoch, 0))
+        shares.append(blend(black, white, draws["mask"]).mean((1, 2, 3)))
+        shown = torch.where(shares[-1] > 0.5, draws["partners"], batch.rows)
+        assert torch.equal(batch.person, torch.from_numpy(store.person[shown.numpy()]))
+    assert 4 < (torch.cat(shares) > 0.5).sum() < 28
+
+
+def test_patches_are_hidden_in_small_faces_alone(store: FaceStore) -> None:
+    whole = LowResolutionBatches(store, 8, View(hr_share=0.5, cutout=1.0), 0, CPU).at(0, 0)
+    seen = LowResolutionBatches(store, 8, View(hr_share=0.5), 0, CPU).at(0, 0)
+    changed = (whole.canvas != seen.canvas).flatten(1).any(1)
+    assert torch.equal(changed, whole.sizes_px < 112) and changed.any() and not changed.all()
+
+
 def test_small_sizes_come_more_often_when_asked(store: FaceStore) -> None:
     def mean(view: View) -> float:
         batches = LowResolutionBatches(store, 24, view, 0, CPU)
