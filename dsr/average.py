@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from dsr.network import DSR
-from dsr.weights import PRETRAINED, load_dsr, save_dsr
+from dsr.weights import dsr_file, load_dsr, save_dsr
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import sha256_of
@@ -44,7 +44,7 @@ def average(config: AverageConfig) -> None:
         raise AverageError(f"{config.out}: a super-resolver is a .pth or a .safetensors; choose one of these names")
     if config.out.exists() and not config.overwrite:
         raise AverageError(f"{config.out}: already there; pass --overwrite, or choose another name")
-    sources = [PRETRAINED if name == "default" else Path(name) for name in config.files]
+    sources = [dsr_file(name) for name in config.files]
     shares = _shares(config.shares, len(sources))
     model = mean_of([load_dsr(source) for source in sources], shares, config.files)
     parts = [

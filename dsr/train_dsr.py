@@ -14,7 +14,7 @@ from dsr.critic import Adversary, PatchCritic
 from dsr.losses import LossWeights, RestorationLoss, vgg_distance
 from dsr.network import DSR
 from dsr.samples import sample_grid
-from dsr.weights import PRETRAINED, load_dsr, save_dsr
+from dsr.weights import dsr_file, load_dsr, save_dsr
 from engine import options
 from engine.cli import command
 from engine.errors import UserError
@@ -22,7 +22,7 @@ from engine.files import sha256_of, write_json
 from engine.rundir import open_run
 from engine.runloop import RunLoop
 from engine.runtime import make_accelerator, pick_device, seed_everything
-from engine.training import NonFiniteLossError, Optimisation, Training
+from engine.training import NonFiniteLossError, Optimisation, Training, steps_of
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.targets import HrTargets
 from pipeline.validation import VerificationSet, ranking, table_line
@@ -98,11 +98,14 @@ def train(config: TrainConfig) -> None:
     """Run or continue the training that `config` describes."""
     if not config.edgeface:
         raise UserError("--edgeface: at least one EdgeFace file is needed")
-    initial = PRETRAINED if config.init == "default" else Path(config.init) if config.init else None
+    initial = dsr_file(config.init) if config.init else None
     if initial and not initial.is_file():
         raise UserError(f"--init {config.init}: no such file; check the path")
     accelerator = make_accelerator(pick_device(config.device), config.precision, config.accumulate)
     recognisers = [EdgeFaceEmbedding(name, device=accelerator.device) for name in config.edgeface]
+    blind = next((each for each in recognisers if each.network is None), None)
+    if config.feature and blind is not None:
+        raise UserError(f"--feature {config.feature}: {blind.source} is a black box without stages; pass --feature 0")
     store = FaceStore.open(config.dataset / "train_processed")
     held_out = FaceStore.open(config.dataset / "val_processed")
     if initial is None and len(store) < FEW_FACES:
@@ -136,7 +139,7 @@ class _Run:
         self.config, self.folder, self.accelerator = config, folder, accelerator
         self.batches, self.validation = batches, validation
         device = accelerator.device
-        steps = config.epochs * len(batches) // config.accumulate
+        steps = steps_of(config.epochs * len(batches), config.accumulate)
         settings = Optimisation(steps, config.rate, config.warmup, config.weight_decay, config.clip, config.ema)
         self.training = Training(_initial(config), settings, accelerator, config.compile)
         self.adversary = Adversary(Training(PatchCritic(), settings, accelerator)) if config.adversarial else None
@@ -188,7 +191,8 @@ class _Run:
                     self.adversary.training.update(terms["critic"])
             except NonFiniteLossError as error:
                 raise self.loop.stopped(error, batch.tensors()) from None
-        return {**{name: value.item() for name, value in terms.items()}, "gradient": norm}
+        # Zero while accumulating: this way the mean over batches is that over steps.
+        return {**{name: value.item() for name, value in terms.items()}, "gradient": norm * self.config.accumulate}
 
     def end_epoch(self, epoch: int) -> None:
         """Log the epoch's means; validate the moving average and keep the best."""
@@ -230,10 +234,7 @@ def _batches(config: TrainConfig, store: FaceStore, accelerator: Accelerator) ->
 
 
 def _initial(config: TrainConfig) -> DSR:
-    if config.init is None:
-        model = DSR(config.preset)
-    else:
-        model = load_dsr(None if config.init == "default" else config.init).requires_grad_(True)
+    model = load_dsr(config.init).requires_grad_(True) if config.init else DSR(config.preset)
     return model.to(memory_format=torch.channels_last) if config.channels_last else model
 
 

@@ -32,7 +32,7 @@ class UpscaleConfig:
 
     source: Annotated[Path, typer.Argument(help="An image, or a folder of images (with its sub-folders).")]
     out: Annotated[Path, typer.Argument(help="A .png file, or the folder that receives one PNG an image.")]
-    dsr: Annotated[str | None, typer.Option(help="Super-resolver file; without it, the trained default.")] = None
+    dsr: Annotated[str, typer.Option(help="Super-resolver; 'default' is the one shipped.")] = "default"
     device: options.Device = "auto"
     overwrite: Annotated[bool, typer.Option(help="Replace files that are already there.")] = False
 

@@ -32,18 +32,23 @@ def save_dsr(path: Path, model: DSR, metadata: dict[str, Any], dtype: torch.dtyp
         save_checkpoint(path, {"format": FORMAT, "preset": model.preset, "model": state, "metadata": metadata})
 
 
+def dsr_file(name: str | Path | None) -> Path:
+    """Return the file of a super-resolver: None and "default" are the one that ships with the package."""
+    return PRETRAINED if name in (None, "default") else Path(str(name))
+
+
 def load_dsr(path: str | Path | None, device: torch.device | str = "cpu") -> DSR:
     """Return the super-resolver of a file, in evaluation mode and frozen.
 
     Args:
-        path: `best.pth` of a run, a `.safetensors`, or None for the trained default that ships with the package.
+        path: `best.pth` of a run, a `.safetensors`, or None or "default" for the one that ships with the package.
         device: Where it is placed, in float32.
 
     Raises:
         DSRWeightsError: No such file, not a super-resolver, or tensors missing, left over or of another shape.
         CheckpointError: A damaged checkpoint.
     """
-    source = PRETRAINED if path is None else Path(path)
+    source = dsr_file(path)
     preset, state = _read_safetensors(source) if source.suffix == ".safetensors" else _read_checkpoint(source)
     if preset not in PRESETS:
         raise DSRWeightsError(f"{source}: unknown preset {preset!r}, expected one of {', '.join(PRESETS)}")
@@ -70,7 +75,10 @@ def _match(source: Path, model: DSR, state: dict[str, Tensor]) -> None:
 
 def _read_checkpoint(source: Path) -> tuple[str, dict[str, Tensor]]:
     state = load_checkpoint(source, FORMAT)
-    return str(state.get("preset")), dict(state["model"])
+    tensors = state.get("model")
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise DSRWeightsError(f"{source}: a super-resolver's checkpoint without its weights; use another file")
+    return str(state.get("preset")), tensors
 
 
 def _read_safetensors(source: Path) -> tuple[str, dict[str, Tensor]]:

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.optim.swa_utils import AveragedModel
 
 from engine.checkpoint import CheckpointError
+from engine.errors import UserError
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -20,6 +21,17 @@ MOST_SKIPPED = 50
 
 class NonFiniteLossError(ArithmeticError):
     """The loss or its gradient became NaN or infinite; the weights are those before the step."""
+
+
+def steps_of(batches: int, accumulate: int) -> int:
+    """Return the steps of a run: one after each `accumulate` batches; what remains at the end takes none.
+
+    Raises:
+        UserError: There would be no step.
+    """
+    if batches < accumulate:
+        raise UserError(f"--accumulate {accumulate}: the run has {batches} batches, which make no step; lower it")
+    return batches // accumulate
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,10 @@ def apply_branch(trunk: nn.Module, path: Path) -> nn.Module:
     """
     base = trunk.state_dict()
     with safe_open(path, framework="pt") as file:
-        facts = json.loads(file.metadata()[_METADATA])
+        try:
+            facts = dict(json.loads(file.metadata()[_METADATA]))
+        except (ValueError, TypeError):
+            raise AdapterError(f"{path}: a branch whose description is damaged; make it again") from None
         changed = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
     if facts.get("base_contents_sha256") != contents_sha256(base):
         raise AdapterError(f"{path}: made for another EdgeFace than this; give the weights that it was made for")

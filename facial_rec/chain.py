@@ -56,7 +56,7 @@ class Chain(nn.Module):
             with torch.set_grad_enabled(self.joint and torch.is_grad_enabled()):
                 faces = torch.where(direct[:, None, None, None], canvas, self.dsr(canvas))
         with watched_stages(self.network, self._watched) as maps:
-            embeddings = F.normalize(self.network((faces - 0.5) / 0.5))
+            embeddings = F.normalize(self.network((faces - 0.5) / 0.5).float())
         margin = embeddings.new_zeros(())
         if self.head is not None:
             margin = self.head(embeddings, person, quality_of(sizes_px))
@@ -72,4 +72,4 @@ class ChainEmbedding(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """(B, 3, 112, 112) RGB in [0, 1] -> (B, 512)."""
-        return F.normalize(self.network((faces - 0.5) / 0.5))
+        return F.normalize(self.network((faces - 0.5) / 0.5).float())

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from dataset.batches import Batch, LowResolutionBatches, View
 from dataset.store import FaceStore
 from dsr.network import DSR
-from dsr.weights import PRETRAINED, load_dsr, save_dsr
+from dsr.weights import dsr_file, load_dsr, save_dsr
 from engine.cli import command
 from engine.errors import GateError, UserError
 from engine.files import sha256_of, write_json
 from engine.rundir import open_run
 from engine.runloop import RunLoop
 from engine.runtime import make_accelerator, pick_device, seed_everything
-from engine.training import NonFiniteLossError, Optimisation, Training
+from engine.training import NonFiniteLossError, Optimisation, Training, steps_of
 from facial_rec.adapter import read_adapter, write_adapter
 from facial_rec.branch import write_branch
 from facial_rec.chain import Chain, ChainEmbedding
@@ -34,6 +34,7 @@ from pipeline.validation import SIZES_PX, VerificationSet, ranking, table_line
 
 CHECKPOINT = "edgeface-finetuning"
 HR_PX = 112
+JOINT_DSR = "dsr_joint.pth"
 
 
 def finetune(config: FinetuneConfig) -> None:
@@ -56,7 +57,7 @@ def finetune(config: FinetuneConfig) -> None:
         if given is not None
     }
     if dsr is not None:
-        files["dsr"] = PRETRAINED if config.dsr == "default" else Path(config.dsr)
+        files["dsr"] = dsr_file(config.dsr)
     inputs |= {name: sha256_of(path) for name, path in files.items()}
     with open_run(config, inputs, accelerator.is_main_process, [original.source, *files.values()]) as folder:
         seed_everything(config.seed)
@@ -88,18 +89,22 @@ class _Run:
         teacher = EdgeFaceEmbedding(config.teacher, device=accelerator.device) if config.teacher else None
         self.loss = TuningLoss(_weights(config), original, teacher, learning, accelerator.gather)
         self.gates = _gates(config)
-        steps = config.epochs * len(batches) // config.accumulate
+        steps = steps_of(config.epochs * len(batches), config.accumulate)
         settings = Optimisation(steps, config.rate, config.warmup, config.weight_decay, config.clip, config.ema)
         self.training = Training(chain, settings, accelerator, config.compile)
         kept = {"best": -1.0, "before": {}}
         self.loop = RunLoop(folder, CHECKPOINT, self.training, config.epochs, len(batches), config.save_every, kept)
 
     def train(self) -> None:
-        """Measure the starting point, then train to the end, validating after each epoch."""
+        """Measure the original, then train to the end, validating after each epoch."""
         if not self.loop.kept["before"]:
-            self.loop.kept["before"] = before = self.measure()
+            self.loop.kept["before"] = before = self.measure(cast(nn.Module, self.original.network))
             self.loop.log.write("before", 0, before)
             self.accelerator.print(_summary("before", before))
+            if self.config.adapter or self.config.tune == "branch":
+                start = self.measure()
+                self.loop.log.write("start", 0, start)
+                self.accelerator.print(_summary("start", start))
         for epoch, index in self.loop.batches("EdgeFace"):
             self.loop.count(self.train_batch(self.batches.at(epoch, index)), shown=("distill",))
             if self.loop.epoch_ended:
@@ -108,6 +113,9 @@ class _Run:
             f"{self.original.arch}.branch.safetensors" if self.config.tune == "branch" else "edgeface_finetuned.pth"
         )
         self.accelerator.print(f"fine-tuned weights: {self.folder / written}")
+        if self.config.joint:
+            along = self.folder / JOINT_DSR
+            self.accelerator.print(f"the super-resolver that belongs to them: {along} (evaluate with --dsr {along})")
         best, untuned = self.loop.kept["best"], ranking(shown(self.loop.kept["before"]))
         if best <= untuned:
             self.accelerator.print(
@@ -131,7 +139,8 @@ class _Run:
                 norm = training.update(terms["loss"])
             except NonFiniteLossError as error:
                 raise self.loop.stopped(error, batch.tensors()) from None
-        return {**{name: value.item() for name, value in terms.items()}, "gradient": norm}
+        # Zero while accumulating: this way the mean over batches is that over steps.
+        return {**{name: value.item() for name, value in terms.items()}, "gradient": norm * config.accumulate}
 
     def end_epoch(self, epoch: int) -> None:
         """Log the epoch's means; validate the moving average, hold the gates, keep the best."""
@@ -146,10 +155,14 @@ class _Run:
             self.keep_if_best(epoch, measured)
         self.accelerator.wait_for_everyone()
 
-    def measure(self) -> dict[str, Any]:
-        """Return the figures of the moving average: through the super-resolver, bicubic, and at full size."""
+    def measure(self, network: nn.Module | None = None) -> dict[str, Any]:
+        """Return the figures through the super-resolver, bicubic, and at full size.
+
+        Args:
+            network: The EdgeFace to measure; None is the moving average of what learns.
+        """
         chain = cast(Chain, self.training.ema.module).eval()
-        tuned = ChainEmbedding(chain.network)
+        tuned = ChainEmbedding(network or chain.network)
         full = self.validation.measure(_unchanged, tuned, (HR_PX,))[str(HR_PX)]
         figures: dict[str, Any] = {"bicubic": self.validation.measure(_unchanged, tuned), "hr": full}
         if chain.dsr is not None:
@@ -189,7 +202,8 @@ class _Run:
         else:
             self.write_network(merged_state(chain.network), metadata)
         if self.config.joint and chain.dsr is not None:
-            save_dsr(self.folder / "dsr_joint.pth", cast(DSR, chain.dsr), {"epoch": epoch})
+            save_dsr(self.folder / JOINT_DSR, cast(DSR, chain.dsr), {"epoch": epoch})
+            metadata["dsr"] = {"file": JOINT_DSR, "sha256": sha256_of(self.folder / JOINT_DSR)}
         write_json(self.folder / "summary.json", metadata)
 
     def write_network(self, tuned: dict[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -219,7 +233,7 @@ class _Run:
 
 def _super_resolver(config: FinetuneConfig, device: torch.device) -> DSR | None:
     if config.dsr != "none":
-        return load_dsr(None if config.dsr == "default" else config.dsr, device)
+        return load_dsr(config.dsr, device)
     if config.joint:
         raise UserError("--joint: needs a super-resolver; pass --dsr FILE or --dsr default")
     return None

@@ -46,7 +46,11 @@ def merge(config: MergeConfig) -> None:
         raise UserError(f"{config.out}: already there; pass --overwrite, or choose another name")
     weights, adapter = read_weights(find_weights(config.base)), read_adapter(config.adapter)
     tuned = _between(weights.state_dict, apply_adapter(weights.state_dict, adapter), config.strength)
-    facts = {**adapter.metadata, "adapter_sha256": adapter.sha256, "strength": config.strength}
+    facts = {
+        **adapter.metadata,
+        "adapter_sha256": adapter.sha256,
+        "strength": config.strength * float(adapter.metadata.get("strength", 1.0)),
+    }
     if config.strength < 1:
         facts.pop("metrics", None)  # they are those of the full strength
     if config.out.suffix == ".safetensors":

@@ -61,7 +61,7 @@ class MarginNetwork(nn.Module):
 
     def forward(self, faces: torch.Tensor, person: torch.Tensor) -> torch.Tensor:
         """(B, 3, 112, 112) RGB in [0, 1], (B,) int64 -> scalar."""
-        embeddings = F.normalize(self.network((faces - 0.5) / 0.5)).float()
+        embeddings = F.normalize(self.network((faces - 0.5) / 0.5).float())
         loss: torch.Tensor = self.head(embeddings, person, torch.ones(len(person), device=faces.device))
         return loss
 

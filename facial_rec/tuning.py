@@ -37,8 +37,8 @@ def prepare_tuning(network: nn.Module, tune: Tune, rank: int = 8) -> nn.Module:
         network: An EdgeFace on timm's EdgeNeXt.
         tune: "all"; "norms" (normalisation and every bias); "early" (stem and first two stages); "late" (last two
             stages and head); "lowrank" (a low-rank product beside each linear and dense convolution, plus norms,
-            biases and depthwise kernels, which are small already); "branch" (a new network for 28x28 pixels in the
-            place of the stem and the first two stages, and the norms and biases above it).
+            biases and what is smaller than a product, such as depthwise kernels); "branch" (a new network for 28x28
+            pixels in the place of the stem and the first two stages, and the norms and biases above it).
         rank: Rank of those products.
 
     Returns:
@@ -63,7 +63,7 @@ def prepare_tuning(network: nn.Module, tune: Tune, rank: int = 8) -> nn.Module:
         for module in list(network.modules()):
             if _is_matrix(module, 2 * rank):
                 parametrize.register_parametrization(module, "weight", LowRank(cast(Tensor, module.weight), rank))
-            elif isinstance(module, nn.Conv2d):
+            elif isinstance(module, nn.Conv2d | nn.Linear):
                 module.weight.requires_grad_(True)
     return BranchedEdgeFace(network) if tune == "branch" else network
 
@@ -99,17 +99,23 @@ def _adapter_bytes(network: nn.Module, rank: int, earlier: Mapping[str, Tensor])
             changed = sum(tensor.numel() for tensor in factors_of(earlier, f"{owner}.{own}"))
             if own == "weight" and _is_matrix(module, 2 * rank):
                 changed += rank * sum(weight.flatten(1).shape)
-            elif isinstance(module, nn.Conv2d) or _is_small(own, weight):
+            elif (own == "weight" and isinstance(module, nn.Conv2d | nn.Linear)) or _is_small(own, weight):
                 changed = weight.numel()
             count += min(changed, weight.numel())
     return 2 * count
 
 
 def drop_paths(network: nn.Module, chance: float) -> None:
-    """Skip blocks at random while training (stochastic depth, Huang et al., ECCV 2016), deeper ones more often."""
+    """Skip blocks at random while training (stochastic depth, Huang et al., ECCV 2016), deeper ones more often.
+
+    Raises:
+        MismatchError: A chance, and a network without blocks that can be skipped.
+    """
     from timm.layers.drop import DropPath  # here, as in `facial_rec.edgeface.build_architecture`
 
     blocks = [module for module in network.modules() if hasattr(module, "drop_path")]
+    if chance and not blocks:
+        raise MismatchError(f"--drop-path {chance}: this EdgeFace has no blocks that can be skipped; leave it out")
     for number, block in enumerate(blocks if chance else []):
         block.drop_path = DropPath(chance * (number + 1) / len(blocks))
 

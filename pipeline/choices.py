@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from dsr.weights import PRETRAINED
+from dsr.weights import PRETRAINED, dsr_file
 from engine.errors import UserError
 from facial_rec.adapter import shipped_adapter
 from facial_rec.embedding import EdgeFaceEmbedding
@@ -41,7 +41,7 @@ def choose_dsr(given: str) -> Path | None:
     if given == "auto":
         found = [path for path in (DSR_RUN / "best.pth", PRETRAINED) if path.is_file()]
         return found[0] if found else None
-    return _existing(PRETRAINED if given == "default" else Path(given), "super-resolver")
+    return _existing(dsr_file(given), "super-resolver")
 
 
 def choose_finetuned(given: str) -> Path | None:

@@ -43,13 +43,13 @@ class FinetuneConfig:
         int,
         typer.Option(
             min=1,
-            help="Rank of --tune lowrank, which also writes an adapter (below 400 kB to 9); --adapter adds its rank.",
+            help="Rank of --tune lowrank, which writes an adapter as well; that of --adapter is added to it.",
         ),
     ] = 9
     drop_path: Annotated[
         float, typer.Option(min=0, max=0.9, help="Stochastic depth: chance that EdgeFace's last block is skipped.")
     ] = 0.0
-    joint: Annotated[bool, typer.Option(help="Train the super-resolver as well, against the same targets.")] = False
+    joint: Annotated[bool, typer.Option(help="Train the super-resolver as well; it becomes dsr_joint.pth.")] = False
     joint_pixel: Annotated[float, typer.Option(min=0, help="Weight of the L1 pixel loss with --joint.")] = 0.5
     hr_share: Annotated[float, typer.Option(min=0, max=1, help="Share of each batch at full size.")] = 0.25
     bicubic_share: Annotated[

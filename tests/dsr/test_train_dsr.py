@@ -197,6 +197,20 @@ def test_every_option_of_the_objective_and_the_views_trains(
     assert named | {"identity 0", "identity 1", "gradient"} <= event.keys()
 
 
+def test_a_run_without_a_step_and_stages_that_cannot_be_seen_are_refused(
+    dataset_root: Path, edgeface_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert call(*arguments(dataset_root, edgeface_file, out, "--accumulate", "100")) == 2
+    assert "--accumulate 100: the run has 12 batches" in capsys.readouterr().err and not (out / "best.pth").exists()
+    black_box = tmp_path / "black_box.pt"
+    foreign = torch.nn.Sequential(torch.nn.AvgPool2d(16), torch.nn.Flatten(), torch.nn.Linear(147, 512)).eval()
+    with pytest.warns(Warning):
+        torch.jit.save(torch.jit.trace(foreign, torch.zeros(1, 3, 112, 112)), black_box)
+    assert call(*arguments(dataset_root, black_box, tmp_path / "other", "--feature", "0.1")) == 2
+    assert "pass --feature 0" in capsys.readouterr().err
+
+
 def test_a_network_can_learn_one_batch(dataset_root: Path, edgeface_file: Path) -> None:
     store = FaceStore.open(dataset_root / "train_processed")
     batch = LowResolutionBatches(store, 4, View(), 0, torch.device("cpu")).at(0, 0)

@@ -44,6 +44,13 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
         load_dsr(tmp_path / "c.pth")
 
 
+@pytest.mark.parametrize("contents", [{}, {"model": 3}, {"model": {"head.weight": 3}}])
+def test_a_checkpoint_without_weights_is_refused(tmp_path: Path, contents: dict[str, object]) -> None:
+    save_checkpoint(tmp_path / "a.pth", {"format": "dsr", "preset": "small", **contents})
+    with pytest.raises(DSRWeightsError, match="without its weights"):
+        load_dsr(tmp_path / "a.pth")
+
+
 def test_nan_weights_are_refused(tmp_path: Path) -> None:
     model = trained()
     with torch.no_grad():

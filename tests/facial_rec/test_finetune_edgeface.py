@@ -103,10 +103,13 @@ def test_the_faces_that_stay_bicubic_are_those_of_the_global_batch(share: float)
         assert chosen == [position < round(share * 16) for position in range(16)]
 
 
-def test_joint_training_moves_the_super_resolver_too(given: list[str], tmp_path: Path, dsr_file: Path) -> None:
+def test_joint_training_moves_the_super_resolver_too_and_names_it(
+    given: list[str], tmp_path: Path, dsr_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call(given, "--joint", "--tune", "lowrank", "--epochs", "1", "--contrastive", "0.1", "--rate", "1e-3") == 0
     before, after = load_dsr(dsr_file), load_dsr(tmp_path / "run" / "dsr_joint.pth")
     assert not torch.equal(before.tail.weight, after.tail.weight)
+    assert "--dsr" in capsys.readouterr().out and "dsr_joint.pth" in (tmp_path / "run" / "summary.json").read_text()
 
 
 def test_a_frozen_super_resolver_is_left_alone_and_bicubic_needs_none(given: list[str], tmp_path: Path) -> None:
@@ -153,6 +156,10 @@ def test_an_adapter_is_trained_further(given: list[str], tmp_path: Path, capsys:
     adapter = tmp_path / "run" / "edgeface_xxs.lowres.safetensors"
     assert call([*small, "--out", str(tmp_path / "further"), "--adapter", str(adapter)]) == 0
     assert (tmp_path / "further" / "edgeface_xxs.lowres.safetensors").is_file()
+    runs = [tmp_path / name / "metrics.jsonl" for name in ("run", "further")]
+    first, second = ([json.loads(line) for line in run.read_text().splitlines()] for run in runs)
+    assert second[0]["hr"] == first[0]["hr"]  # gates hold to the original, wherever the run starts
+    assert second[1]["event"] == "start" and second[1]["hr"] != second[0]["hr"]
     assert call([*small, "--adapter", str(adapter), "--overwrite"]) == 2 and adapter.is_file()
     capsys.readouterr()
     assert call([*small, "--out", str(tmp_path / "large"), "--adapter", str(adapter), "--rank", "12"]) == 2

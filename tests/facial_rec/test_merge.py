@@ -52,4 +52,6 @@ def test_a_weaker_adapter_lies_between_base_and_tuned(edgeface_file: Path, adapt
     for name, tensor in base.items():
         torch.testing.assert_close(half[name], tensor + 0.005 if tensor.dim() == 1 else tensor, atol=1e-3, rtol=1e-3)
     assert read_adapter(out).metadata["strength"] == 0.5
+    assert call(str(edgeface_file), str(out), str(tmp_path / "quarter.safetensors"), "--strength", "0.5") == 0
+    assert read_adapter(tmp_path / "quarter.safetensors").metadata["strength"] == 0.25
     assert call(str(edgeface_file), str(adapter), str(tmp_path / "none.safetensors"), "--strength", "0") == 2

@@ -96,6 +96,14 @@ def test_a_rank_too_large_for_an_adapter_is_refused_with_the_largest_that_fits(s
     assert fits == 2 if started else fits >= 9
 
 
+def test_a_matrix_that_is_smaller_than_a_product_learns_whole() -> None:
+    tuned = prepare_tuning(network(), "lowrank", rank=100)
+    linears = [module for module in tuned.modules() if isinstance(module, nn.Linear)]
+    assert linears and all(any(each.requires_grad for each in module.parameters()) for module in linears)
+    with pytest.raises(AdapterError, match="--rank 100"):
+        check_adapter_size(network(), 100, {})
+
+
 @pytest.mark.parametrize("tune", ["early", "late", "lowrank", "branch"])
 def test_what_an_ldc_network_does_not_have_is_refused(tune: Tune) -> None:
     with pytest.raises(MismatchError, match=f"--tune {tune}"):
@@ -110,3 +118,5 @@ def test_depth_is_stochastic_in_training_alone() -> None:
     dropped.train()
     assert not torch.allclose(dropped(faces), dropped(faces))
     assert dropped.state_dict().keys() == plain.state_dict().keys()
+    with pytest.raises(MismatchError, match="--drop-path"):
+        drop_paths(LDCNet().to("meta"), 0.5)
