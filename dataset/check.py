@@ -14,7 +14,7 @@ import typer
 from numpy.typing import NDArray
 
 from dataset.images import ImageError, read_image, write_png
-from dataset.layout import HR_FOLDER, SPLITS, Face, hr_faces, split_folder, vlr_images
+from dataset.layout import HR_FOLDER, SHEET, SPLITS, Face, hr_faces, split_folder, vlr_images
 from dataset.store import SIZE_PX, FaceStore
 from engine.cli import command
 from engine.errors import UserError
@@ -22,7 +22,6 @@ from engine.runlog import progress_bar
 
 T = TypeVar("T")
 
-SHEET = "contact_sheet.png"
 _ROWS, _COLUMNS = 3, 10
 
 

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -42,12 +42,13 @@ class Photo:
     attributes: dict[str, str] = field(default_factory=dict)
 
 
-def gather(photos: Path, pattern: str | None) -> tuple[Path, list[Photo], str]:
+def gather(photos: Path, pattern: str | None, leave_out: Collection[Path] = ()) -> tuple[Path, list[Photo], str]:
     """Find photographs and say whose they are.
 
     Args:
         photos: An index CSV, or a folder (of folders of people, of files, or with an index.csv).
         pattern: Regular expression that finds the person in a file's stem.
+        leave_out: Folders and files below that folder which hold no photographs.
 
     Returns:
         The folder that sources are relative to, the photographs, and the rule that named the people.
@@ -65,7 +66,7 @@ def gather(photos: Path, pattern: str | None) -> tuple[Path, list[Photo], str]:
         extra = [{key: row[key] for key in row if key not in ("image", "person", "source")} for row in rows]
         named = [(row["image"], row["person"], each) for row, each in zip(rows, extra, strict=True)]
         return root, _with_names(named), f"index {index}"
-    faces, rule = identify(root, list_images(root), pattern)
+    faces, rule = identify(root, list_images(root, leave_out), pattern)
     return root, _with_names([(face.image, face.person, {}) for face in faces]), rule
 
 

@@ -13,6 +13,7 @@ A person comes from the index, else from the first sub-folder, else from a patte
 import csv
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from engine.errors import UserError
 
 SPLITS = ("train", "val", "test")
 HR_FOLDER, VLR_FOLDER, INDEX, PAIRS = "hr_images", "vlr_images", "index.csv", "pairs.txt"
+SHEET = "contact_sheet.png"
+"""Beside the splits."""
 
 
 class LayoutError(UserError):
@@ -89,23 +92,31 @@ def vlr_images(folder: Path, faces: list[Face]) -> dict[int | None, dict[str, Pa
     return found
 
 
-def list_images(folder: Path) -> list[str]:
+def list_images(folder: Path, leave_out: Collection[Path] = ()) -> list[str]:
     """Return the images below a folder, sorted, as paths with forward slashes; hidden files are passed over.
+
+    Args:
+        folder: Links in it are followed.
+        leave_out: Folders and files below it that are passed over as well.
 
     Raises:
         LayoutError: The folder is missing or holds no image.
     """
     if not folder.is_dir():
         raise LayoutError(f"{folder}: no such folder; check the path")
+    out = {os.path.realpath(each) for each in leave_out}
     found = []
     for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        here = Path(place).relative_to(folder)
-        images = (name for name in files if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES)
-        found += [(here / name).as_posix() for name in images]
+        folders[:] = sorted(name for name in folders if _is_wanted(Path(place, name), out))
+        images = (Path(place, name) for name in files if Path(name).suffix.lower() in SUFFIXES)
+        found += [image.relative_to(folder).as_posix() for image in images if _is_wanted(image, out)]
     if not found:
         raise LayoutError(f"{folder}: no images ({', '.join(sorted(SUFFIXES))}) in it; check the path")
     return sorted(found)
+
+
+def _is_wanted(path: Path, out: set[str]) -> bool:
+    return not path.name.startswith(".") and (not out or os.path.realpath(path) not in out)
 
 
 def identify(folder: Path, images: list[str], pattern: str | None) -> tuple[list[Face], str]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
@@ -26,7 +27,7 @@ from dataset.intake import (
     read_landmarks,
     with_detector,
 )
-from dataset.layout import INDEX, PAIRS, SPLITS, Face, split_folder
+from dataset.layout import HR_FOLDER, INDEX, PAIRS, SHEET, SPLITS, Face, split_folder
 from dataset.pairs import Pair, read_pairs, write_pairs
 from dataset.selection import Problem, choose_people, duplicates, excluded, without
 from dataset.splits import FEWEST_PEOPLE, assign, parse_shares
@@ -115,7 +116,8 @@ class _Plan:
 def _plan(config: PrepareConfig) -> _Plan:
     shares, sizes_px = parse_shares(config.split), parse_sizes(config.vlr_sizes)
     landmarks = read_landmarks(config.landmarks) if config.landmarks else {}
-    root, photos, rule = gather(config.photos, config.identity_pattern)
+    root, photos, rule = gather(config.photos, config.identity_pattern, _made_here(config.out))
+    _refuse_to_replace(config, root, photos)
     people = {photo.person for photo in photos}
     print(f"{len(photos)} images of {len(people)} people; whose an image is: {rule}")
     if config.landmarks and (unknown := names_of_nothing(config.landmarks, landmarks, photos)):
@@ -133,6 +135,24 @@ def _plan(config: PrepareConfig) -> _Plan:
     return _Plan(
         root, kept, split_of, pairs, with_detector(listed_landmarks(landmarks)), sizes_px, problems + copies, made_of
     )
+
+
+def _made_here(out: Path) -> list[Path]:
+    """Return what stands in `out` from an earlier run, which is no photograph where `out` is among them."""
+    splits = [split_folder(out, split) for split in SPLITS]
+    return [*(folder for folder in splits if (folder / HR_FOLDER).is_dir()), out / SHEET]
+
+
+def _refuse_to_replace(config: PrepareConfig, root: Path, photos: list[Photo]) -> None:
+    """Refuse to read what the new splits take the place of."""
+    lists = [config.photos, config.landmarks, config.pairs, config.val_people, config.test_people, config.exclude]
+    replaced = [split_folder(config.out, split) for split in SPLITS] + [config.out / PROBLEMS]
+    places = {Path(os.path.realpath(place)): place for place in replaced}
+    for path in [*(path for path in lists if path), *(root / photo.source for photo in photos)]:
+        real = Path(os.path.realpath(path))
+        place = next((places[place] for place in places if real.is_relative_to(place)), None)
+        if place:
+            raise PrepareError(f"{path}: stands in {place}, which the new splits replace; choose another --out")
 
 
 def _made_of(

@@ -112,6 +112,36 @@ def test_splits_that_somebody_else_made_are_not_replaced(photos, tmp_path, capsy
     assert "without a prepare.json" in refused(capsys, photos, "--out", tmp_path / "out")
 
 
+def test_nothing_that_is_read_is_ever_replaced(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    run(photos, "--out", out, "--vlr-sizes", "none")
+    (tmp_path / "linked").symlink_to(out / "train_processed/hr_images")
+    (out / "val_processed/people.txt").write_text("P_1\nP_2\n")
+    images = out.rglob("*/hr_images/*/*.png")
+    rows = [f"{path.relative_to(tmp_path).as_posix()},{path.parent.name}\n" for path in images]
+    (tmp_path / "list.csv").write_text("image,person\n" + "".join(rows))
+    before = content(out)
+    for arguments in (
+        (out / "train_processed/hr_images",),
+        (tmp_path / "list.csv",),
+        (tmp_path / "linked",),
+        (photos, "--val-people", out / "val_processed/people.txt"),
+    ):
+        said = refused(capsys, *arguments, "--out", out, "--split", "1,0,0", "--overwrite")
+        assert "which the new splits replace; choose another --out" in said
+        assert content(out) == before
+
+
+@pytest.mark.parametrize("place", [".", "below"])
+def test_splits_among_the_photographs_are_no_photographs(photos, capsys, place):
+    out = photos / place
+    assert run(photos, "--out", out, "--vlr-sizes", "none") == 0
+    draw(out / "contact_sheet.png", 1)
+    capsys.readouterr()
+    assert run(photos, "--out", out, "--vlr-sizes", "none") == 0
+    assert "already prepared" in capsys.readouterr().out
+
+
 def test_pairs_choose_the_validation_people_and_stay_beside_the_data(photos, tmp_path, capsys):
     pairs = tmp_path / "pairs.txt"
     pairs.write_text("2\t1\nP_1\t1\t2\nP_1\t1\tP_2\t1\nP_3\t1\t2\nP_3\t1\tP_4\t3\n")
