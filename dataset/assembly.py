@@ -1,7 +1,8 @@
 """Prepared data sets, written beside their place and moved there when whole.
 
-`prepare.json` is written last and says what the splits were made of. A killed run leaves a hidden folder, which the
-next run removes, and never a split that looks whole and is not, nor splits of two different runs side by side.
+`prepare.json` is written last and says what the splits were made of. A run that fails puts the earlier splits back; a
+killed one leaves a hidden folder, from which the next run does so, and never a split that looks whole and is not, nor
+splits of two different runs side by side.
 """
 
 import csv
@@ -25,13 +26,15 @@ from PIL import Image
 from dataset.degrade import shrink
 from dataset.layout import HR_FOLDER, INDEX, SPLITS, VLR_FOLDER, split_folder
 from dataset.resize import FACE_PX
-from dataset.store import StoreWriter
+from dataset.store import FaceStore, StoreError, StoreWriter
 from dataset.threads import one_thread
 from engine.errors import UserError
 from engine.files import write_json
 
 RECORD = "prepare.json"
 _STAGING = ".staging-"
+_LEAVING, _LEFT = "leaving", "left"
+"""Where earlier splits are while new ones come: the second name once all of them are there."""
 _BATCH = 64
 
 
@@ -40,7 +43,7 @@ class AssemblyError(UserError):
 
 
 def is_prepared(out: Path, made_of: dict[str, Any], overwrite: bool) -> bool:
-    """Tell whether `out` already holds splits made of the same.
+    """Tell whether `out` already holds splits made of the same; a store that cannot be opened is none.
 
     Args:
         out: Folder of the splits.
@@ -50,6 +53,9 @@ def is_prepared(out: Path, made_of: dict[str, Any], overwrite: bool) -> bool:
     Raises:
         AssemblyError: It holds splits made of something else, or by somebody else.
     """
+    if any(out.glob(f"{_STAGING}*")):
+        with _locked(out):
+            _clear(out)
     path = out / RECORD
     present = [split for split in SPLITS if split_folder(out, split).exists()]
     if not path.is_file():
@@ -61,7 +67,7 @@ def is_prepared(out: Path, made_of: dict[str, Any], overwrite: bool) -> bool:
         return False
     earlier = _read_record(path)
     if earlier.get("made_of") == made_of and present == earlier.get("present"):
-        return True
+        return all(_has_store(split_folder(out, split)) for split in present)
     if not overwrite:
         changed = _difference(earlier.get("made_of"), made_of) or "a split is missing"
         raise AssemblyError(
@@ -78,40 +84,76 @@ def staging(out: Path) -> Iterator[Path]:
         AssemblyError: Another process is preparing `out`.
     """
     out.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
+        _clear(out)
+        folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=out))
+        folder.chmod(0o755)
+        try:
+            yield folder
+        finally:
+            _clear(out)
+
+
+def publish(
+    folder: Path, out: Path, made_of: dict[str, Any], summary: dict[str, Any], files: Sequence[str] = ()
+) -> None:
+    """Move the splits of a staging folder, and these files, to their places and write the record.
+
+    Where that fails, the end of `staging` puts back what was there.
+    """
+    present = [split for split in SPLITS if split_folder(folder, split).is_dir()]
+    (folder / _LEAVING).mkdir()
+    for name in (RECORD, *_split_names(), *files):  # all leave before the first comes: people must not meet themselves
+        if (out / name).exists():
+            (out / name).rename(folder / _LEAVING / name)
+    (folder / _LEAVING).rename(folder / _LEFT)
+    for name in (*(split_folder(folder, split).name for split in present), *files):
+        (folder / name).rename(out / name)
+    write_json(out / RECORD, {"made_of": made_of, "present": present, **summary})
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
     lock = FileLock(out / ".prepare.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
         raise AssemblyError(f"{out}: another process is preparing it; wait for it, or choose another --out") from None
     try:
-        for stale in out.glob(f"{_STAGING}*"):
-            shutil.rmtree(stale)
-        folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=out))
-        folder.chmod(0o755)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        yield
     finally:
         lock.release()
 
 
-def publish(
-    folder: Path, out: Path, made_of: dict[str, Any], summary: dict[str, Any], files: Sequence[str] = ()
-) -> None:
-    """Move the splits of a staging folder, and these files, to their places and write the record."""
-    (out / RECORD).unlink(missing_ok=True)
-    old = folder / "old"
-    old.mkdir()
-    for split in SPLITS:  # all old splits leave before the first new one comes: people must not meet themselves
-        if split_folder(out, split).exists():
-            split_folder(out, split).rename(old / split)
-    present = [split for split in SPLITS if split_folder(folder, split).is_dir()]
-    for split in present:
-        split_folder(folder, split).rename(split_folder(out, split))
-    for name in files:
-        (folder / name).replace(out / name)
-    write_json(out / RECORD, {"made_of": made_of, "present": present, **summary})
+def _clear(out: Path) -> None:
+    """Remove staging folders; without a record the publication did not end, and what was there is put back first."""
+    for folder in out.glob(f"{_STAGING}*"):
+        if not (out / RECORD).exists():
+            _put_back(folder, out)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_back(folder: Path, out: Path) -> None:
+    leaving, left = folder / _LEAVING, folder / _LEFT
+    if left.is_dir():  # what stands in the splits' places is new
+        for name in {*_split_names(), *(path.name for path in left.iterdir())}:
+            if (out / name).exists():
+                (out / name).rename(folder / name)
+        left.rename(leaving)
+    if leaving.is_dir():
+        for path in sorted(leaving.iterdir(), key=lambda path: path.name == RECORD):
+            path.rename(out / path.name)
+
+
+def _split_names() -> list[str]:
+    return [split_folder(Path(), split).name for split in SPLITS]
+
+
+def _has_store(folder: Path) -> bool:
+    try:
+        return len(FaceStore.open(folder)) > 0
+    except StoreError:
+        return False
 
 
 def parse_sizes(text: str) -> list[int]:
