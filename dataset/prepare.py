@@ -87,9 +87,10 @@ def prepare(config: PrepareConfig) -> None:
     if is_prepared(config.out, plan.made_of, config.overwrite):
         print(f"{config.out}: already prepared from these photographs with these settings")
         return
+    _check_people(plan.photos, plan)
     with staging(config.out) as folder:
         written = _write_splits(folder, plan)
-        _check_people(written, plan)
+        _check_people([photo for photos in written.values() for photo in photos], plan)
         counts = {split: _count(photos, plan) for split, photos in written.items()}
         for split, photos in written.items():
             counts[split]["pairs"] = _write_pairs(split_folder(folder, split), photos, plan.pairs)
@@ -124,11 +125,13 @@ def _plan(config: PrepareConfig) -> _Plan:
         print(f"{config.landmarks}: {len(unknown)} of {len(landmarks)} names are no photograph, e.g. {unknown[0]!r}")
     pairs = read_pairs(config.pairs) if config.pairs else []
     folds = {"val": config.val_folds, "test": config.test_folds}
-    chosen = choose_people(pairs, folds, {"val": config.val_people, "test": config.test_people}, people)
+    lists = {"val": config.val_people, "test": config.test_people}
+    chosen = choose_people(pairs, folds, lists, people)
     problems = excluded(photos, config.exclude)
     photos = without(photos, problems)
     hashes = digests(root, photos)
-    split_of = assign(Counter(photo.person for photo in photos), shares, chosen, config.seed)
+    by_name = [split for split, given in (*folds.items(), *lists.items()) if given]
+    split_of = assign(Counter(photo.person for photo in photos), shares, chosen, config.seed, by_name)
     copies = duplicates(photos, hashes, split_of, pairs)
     made_of = _made_of(config, shares, sizes_px, hashes)
     kept = without(photos, copies)
@@ -204,14 +207,19 @@ def _write_face(writer: SplitWriter, photo: Photo, plan: _Plan, bar: "tqdm[Any]"
     return True
 
 
-def _check_people(written: dict[str, list[Photo]], plan: _Plan) -> None:
-    """Refuse splits in which nobody can be told from anybody."""
-    for split, photos in written.items():
-        people = len({photo.person for photo in photos})
-        if people < FEWEST_PEOPLE:
-            unusable = [problem for problem in plan.problems if problem.problem == "unusable"]
-            first = f"; {len(unusable)} images could not be used, the first: {unusable[0].detail}" if unusable else ""
-            raise PrepareError(f"{plan.root}: {people} people with usable images in {split}, two are needed{first}")
+def _check_people(photos: list[Photo], plan: _Plan) -> None:
+    """Refuse splits in which nobody can be told from anybody, or nobody is left."""
+    people = Counter(plan.split_of[person] for person in {photo.person for photo in photos})
+    for split in SPLITS:
+        if split in plan.split_of.values() and people[split] < FEWEST_PEOPLE:
+            lost = [problem for problem in plan.problems if problem.problem != "excluded"]
+            unusable = [problem for problem in lost if problem.problem == "unusable"]
+            first = f"; {len(lost)} images are duplicates, the first: {lost[0].image}, {lost[0].detail}" if lost else ""
+            if unusable:
+                first = f"; {len(unusable)} images could not be used, the first: {unusable[0].detail}"
+            raise PrepareError(
+                f"{plan.root}: {people[split]} people with usable images in {split}, two are needed{first}"
+            )
 
 
 def _write_pairs(folder: Path, photos: list[Photo], pairs: list[Pair]) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Collection
 
 from dataset.layout import SPLITS
 from engine.errors import UserError
@@ -29,7 +30,13 @@ def parse_shares(text: str) -> dict[str, float]:
     return dict(zip(SPLITS, shares, strict=True))
 
 
-def assign(photographs: dict[str, int], shares: dict[str, float], chosen: dict[str, str], seed: int) -> dict[str, str]:
+def assign(
+    photographs: dict[str, int],
+    shares: dict[str, float],
+    chosen: dict[str, str],
+    seed: int,
+    by_name: Collection[str] = (),
+) -> dict[str, str]:
     """Give each person a split.
 
     A split that somebody was chosen for holds those people alone; the others are shared out by chance: those with
@@ -40,6 +47,7 @@ def assign(photographs: dict[str, int], shares: dict[str, float], chosen: dict[s
         shares: Share of each split; a split of share 0 gets only those chosen for it.
         chosen: Person to the split they must be in.
         seed: Another seed is another split. The order that it gives to people depends on their names alone.
+        by_name: Splits that are filled by name, though nobody may be left of those chosen.
 
     Returns:
         Person to split.
@@ -48,14 +56,14 @@ def assign(photographs: dict[str, int], shares: dict[str, float], chosen: dict[s
         SplitError: A split that should have people would have fewer than two.
     """
     split_of = {person: chosen[person] for person in photographs if person in chosen}
-    closed = set(split_of.values()) - {"train"}
+    closed = {*split_of.values(), *by_name} - {"train"}
     open_shares = {split: share for split, share in shares.items() if share > 0 and split not in closed}
     others = sorted(photographs.keys() - split_of.keys(), key=lambda person: _place(person, seed))
     for several in (True, False):
         group = [person for person in others if (photographs[person] > 1) == several]
         taken = Counter(split_of[person] for person in others if person in split_of)
         split_of |= _share_out(group, open_shares, taken)
-    _check_sizes(Counter(split_of.values()), set(open_shares) | closed)
+    _check_sizes(Counter(split_of.values()), set(open_shares), closed)
     return split_of
 
 
@@ -79,11 +87,13 @@ def _share_out(people: list[str], shares: dict[str, float], taken: Counter[str])
     return split_of | dict.fromkeys(rest, "train")
 
 
-def _check_sizes(counts: Counter[str], wanted: set[str]) -> None:
+def _check_sizes(counts: Counter[str], shared: set[str], by_name: set[str]) -> None:
     for split in SPLITS:
-        if split in wanted and counts[split] < FEWEST_PEOPLE:
+        if split in shared | by_name and counts[split] < FEWEST_PEOPLE:
             found = ", ".join(f"{counts[name]} in {name}" for name in SPLITS)
+            remedy = "add people, or leave a split out with --split, e.g. 80,20,0"
+            if split in by_name:
+                remedy = f"mend the list of people, or the folds, that {split} is chosen by"
             raise SplitError(
-                f"{sum(counts.values())} people give {found}; each split needs {FEWEST_PEOPLE} or more: add people, or "
-                "leave a split out with --split, e.g. 80,20,0"
+                f"{sum(counts.values())} people give {found}; each split needs {FEWEST_PEOPLE} or more: {remedy}"
             )

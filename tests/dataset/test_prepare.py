@@ -166,6 +166,22 @@ def test_people_can_be_chosen_and_excluded_by_name(photos, tmp_path, capsys):
     assert "--val-folds 8: folds of which list" in refused(capsys, photos, "--out", tmp_path / "o2", "--val-folds", 8)
 
 
+def test_a_split_chosen_by_name_is_never_filled_by_chance_nor_left_out(photos, tmp_path, capsys):
+    (tmp_path / "people.txt").write_text("P_6\nP_7\n")
+    (tmp_path / "pairs.txt").write_text("1\t1\nElse\t1\t2\nElse\t1\tOther\t1\n")
+    for arguments in (
+        ("--val-people", tmp_path / "people.txt", "--exclude", tmp_path / "people.txt"),
+        ("--pairs", tmp_path / "pairs.txt", "--val-folds", 1),
+    ):
+        said = refused(capsys, photos, "--out", tmp_path / "o", *arguments)
+        assert "0 in val" in said and "mend the list of people, or the folds, that val is chosen by" in said
+    for person in ("P_6", "P_7"):
+        for path in (photos / person).iterdir():
+            shutil.copy(path, photos / "P_1" / path.name)
+    said = refused(capsys, photos, "--out", tmp_path / "o", "--test-people", tmp_path / "people.txt")
+    assert "0 people with usable images in test" in said and "12 images are duplicates, the first: P_1/P_6_0001" in said
+
+
 def test_unusable_and_duplicated_images_are_listed_and_the_rest_is_prepared(photos, tmp_path, capsys):
     (photos / "P_1/empty.png").write_bytes(b"")
     (photos / "P_1/text.jpg").write_text("hello")
