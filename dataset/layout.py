@@ -4,8 +4,8 @@
         hr_images/<person>/<stem>.png           112x112 RGB
         vlr_images/<size>px/<person>/<stem>.png low-resolution copies, e.g. vlr_images/16px
         vlr_images/<person>/<stem>.png          or low-resolution photographs of any size
-            index.csv                               image (below hr_images), person, source, further columns
-        pairs.txt                               optional: LFW pairs of which both images are here
+        index.csv                               image (below hr_images), person, source, further columns
+        pairs.txt (or pairs.csv)                optional: LFW pairs of which both images are here
 
 A person comes from the index, else from the first sub-folder, else from a pattern on the file's name.
 """

@@ -3,9 +3,12 @@
 The first line holds the number of folds and of pairs per fold and kind, `8<TAB>300`; then follow, fold by fold, the
 matched pairs `name<TAB>n1<TAB>n2` and the mismatched `name1<TAB>n1<TAB>name2<TAB>n2`. Photograph n of a person is
 `name/name_000n`. Where folds differ in size, the first line is `8<TAB>*`, and a fold ends where a matched pair follows
-a mismatched one. (Huang et al., Labeled Faces in the Wild, 2007: http://vis-www.cs.umass.edu/lfw/README.txt)
+a mismatched one. Such a list cannot say where a fold of one kind ends; then the pairs stand in a CSV. (Huang et al.,
+Labeled Faces in the Wild, 2007: http://vis-www.cs.umass.edu/lfw/README.txt)
 """
 
+import csv
+import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +57,7 @@ def read_pairs(path: Path) -> list[Pair]:
     if not path.is_file():
         raise PairsError(f"{path}: no such list of pairs; check the path")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise PairsError(f"{path}: not UTF-8 text; expected LFW's pairs.txt") from None
     folds, size = _read_first_line(path, lines)
@@ -65,6 +68,11 @@ def read_pairs(path: Path) -> list[Pair]:
             pairs.append(Pair(first, second, _fold_of(pairs, first[0] == second[0], size)))
     if size and len(pairs) != 2 * size * folds:
         raise PairsError(f"{path}: {len(pairs)} pairs, its first line announces {2 * size * folds}; copy it again")
+    if not size and pairs[-1:] and pairs[-1].fold != folds:
+        raise PairsError(
+            f"{path}: {pairs[-1].fold} folds of matched, then mismatched pairs, its first line announces {folds}; "
+            "prepare the split again with --overwrite, or write a CSV (first,second,same,fold)"
+        )
     return pairs
 
 
@@ -79,6 +87,24 @@ def write_pairs(path: Path, pairs: list[Pair]) -> None:
         second = [str(pair.second[1])] if pair.same else [pair.second[0], str(pair.second[1])]
         lines.append("\t".join([pair.first[0], str(pair.first[1]), *second]))
     write_text(path, "\n".join(lines) + "\n")
+
+
+def write_kept_pairs(path: Path, pairs: list[Pair]) -> None:
+    """Write pairs as `write_pairs` does; where a fold lacks a kind, as a CSV (first,second,same,fold) beside `path`.
+
+    Folds keep their numbers in the CSV. A file of the other kind that stands there is removed.
+    """
+    table = path.with_suffix(".csv")
+    if len({(pair.fold, pair.same) for pair in pairs}) == 2 * len({pair.fold for pair in pairs}):
+        write_pairs(path, pairs)
+        table.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["first", "second", "same", "fold"])
+    rows.writerows([*pair.keys, int(pair.same), pair.fold] for pair in pairs)
+    write_text(table, text.getvalue())
+    path.unlink(missing_ok=True)
 
 
 def _fold_of(before: list[Pair], same: bool, size: int | None) -> int:

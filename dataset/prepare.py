@@ -28,7 +28,7 @@ from dataset.intake import (
     with_detector,
 )
 from dataset.layout import HR_FOLDER, INDEX, PAIRS, SHEET, SPLITS, Face, split_folder
-from dataset.pairs import Pair, read_pairs, write_pairs
+from dataset.pairs import Pair, read_pairs, write_kept_pairs
 from dataset.selection import Problem, choose_people, duplicates, excluded, without
 from dataset.splits import FEWEST_PEOPLE, assign, parse_shares
 from engine.cli import command
@@ -227,7 +227,7 @@ def _write_pairs(folder: Path, photos: list[Photo], pairs: list[Pair]) -> int:
     keys = {Face(photo.image, photo.person).key for photo in photos}
     kept = [pair for pair in pairs if keys.issuperset(pair.keys)]
     if kept:
-        write_pairs(folder / PAIRS, kept)
+        write_kept_pairs(folder / PAIRS, kept)
     return len(kept)
 
 
