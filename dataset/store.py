@@ -267,7 +267,10 @@ def _check_sizes(folder: Path, count: int, people: int) -> None:
     _check_size(folder / FACES, count * _FACE_BYTES, "exactly", count)
     _check_size(folder / INDEX, names_at, "at least", count)
     numbers = np.memmap(folder / INDEX, np.int64, "r", shape=(names_at // 8,))
-    length = int(numbers[2 * count]) + int(numbers[-1])
+    ends = int(numbers[2 * count]), int(numbers[-1])
+    if min(ends) < 0:
+        raise StoreError(f"{folder / INDEX}: damaged, names end before they begin; prepare the split again")
+    length = sum(ends)
     _check_size(folder / INDEX, names_at + length, "exactly", count)
 
 

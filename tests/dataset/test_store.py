@@ -91,6 +91,17 @@ def test_a_face_of_a_person_who_is_not_there_is_refused_at_once(store, tmp_path)
             FaceStore.open(tmp_path)
 
 
+def test_names_that_end_before_they_begin_are_refused_at_once(store, tmp_path):
+    path = tmp_path / "faces.index"
+    data = bytearray(path.read_bytes())
+    ends = 8 * (2 * len(store)), 8 * (2 * len(store) + 1 + len(store.people))
+    for at, change in zip(ends, (-1000, 1000), strict=True):
+        data[at : at + 8] = (int.from_bytes(data[at : at + 8], "little") + change).to_bytes(8, "little", signed=True)
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=r"faces\.index: damaged, names end before they begin"):
+        FaceStore.open(tmp_path)
+
+
 def test_a_changed_description_is_found_by_verify(store, tmp_path):
     path = tmp_path / "faces.json"
     header = json.loads(path.read_text())
