@@ -1,7 +1,8 @@
 """What happens to a face between the person and a low-resolution file: alignment error, blur, sensor noise.
 
-Blur follows the transfer functions of the optics, applied to the spectrum: exact for any width and direction, and one
-product for a batch in which every face has its own.
+Blur follows the transfer functions of the optics, applied to the spectrum: any width and direction, and one product
+for a batch in which every face has its own. Beyond a mirrored margin of 24 px the picture wraps round, so that a
+Gaussian of more than 8 px, or a motion of more than 48, brings in some of the opposite edge.
 """
 
 import math
