@@ -42,6 +42,13 @@ class AssemblyError(UserError):
     """A folder that holds something else, or that another process writes to."""
 
 
+def refuse_file(out: Path) -> None:
+    """Raise `AssemblyError` where a file stands in the way of the folder of the splits."""
+    for path in (out, *out.parents):
+        if path.is_file():
+            raise AssemblyError(f"{path}: a file, where the folder of the splits is expected; choose another --out")
+
+
 def is_prepared(out: Path, made_of: dict[str, Any], overwrite: bool) -> bool:
     """Tell whether `out` already holds splits made of the same; a store that cannot be opened is none.
 

@@ -14,7 +14,7 @@ import typer
 from numpy.typing import NDArray
 
 from dataset.images import ImageError, read_image, write_png
-from dataset.layout import HR_FOLDER, SHEET, SPLITS, Face, hr_faces, split_folder, vlr_images
+from dataset.layout import HR_FOLDER, SHEET, SPLITS, Face, hr_faces, one_name, split_folder, vlr_images
 from dataset.store import SIZE_PX, FaceStore
 from engine.cli import command
 from engine.errors import UserError
@@ -131,7 +131,7 @@ def _check_images(folder: Path, faces: list[Face], store: FaceStore | None, find
 
 def _leaks(people: dict[str, set[str]]) -> list[str]:
     """Name people who are in two splits; names that differ in case or spaces alone count as one."""
-    alike = {split: {" ".join(name.casefold().split()): name for name in names} for split, names in people.items()}
+    alike = {split: {one_name(name): name for name in names} for split, names in people.items()}
     found = []
     for first, second in combinations(alike, 2):
         both = sorted(alike[first].keys() & alike[second].keys())

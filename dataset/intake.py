@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dataset.align import FACE_PX, AlignError, align
 from dataset.detect import FaceDetector
 from dataset.images import read_image
-from dataset.layout import INDEX, LayoutError, identify, list_images, read_index
+from dataset.layout import INDEX, LayoutError, identify, list_images, one_name, read_index
 from engine.errors import UserError
 
 FindLandmarks = Callable[[str, NDArray[np.uint8]], list[NDArray[np.float64]]]
@@ -105,15 +105,18 @@ def read_landmarks(path: Path) -> dict[str, NDArray[np.float64]]:
         A photograph's path below its folder to its (5, 2) landmarks.
 
     Raises:
-        IntakeError: The file is missing, a column is missing, or a value is not a number.
+        IntakeError: The file is missing or not UTF-8 CSV, a column is missing, or a value is not a number.
     """
     if not path.is_file():
         raise IntakeError(f"{path}: no such list of landmarks; check the path")
     table: dict[str, NDArray[np.float64]] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        for row in reader:
-            table[row.get("image") or row.get("file") or ""] = _points(path, reader.line_num, row)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            for row in reader:
+                table[row.get("image") or row.get("file") or ""] = _points(path, reader.line_num, row)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise IntakeError(f"{path}: not a UTF-8 CSV file ({error}); save it as CSV UTF-8") from None
     if not table:
         raise IntakeError(f"{path}: no landmarks in it; expected image,{','.join(_COLUMNS)}")
     return table
@@ -172,11 +175,13 @@ def _with_names(named: list[tuple[str, str, dict[str, str]]]) -> list[Photo]:
     photos = []
     for source, person, attributes in named:
         folder = _portable(person)
-        other = folders.setdefault(_folded(folder), person)
-        if other != person:
-            raise IntakeError(
-                f"{other!r} and {person!r}: two people whose folders are one on some systems; rename one of them"
-            )
+        for name in (_folded(folder), one_name(person)):
+            other = folders.setdefault(name, person)
+            if other != person:
+                raise IntakeError(
+                    f"{other!r} and {person!r}: two people whose folders are one on some systems, or whose names "
+                    "differ in spaces alone; rename one of them"
+                )
         stem = stem_once = _portable(_stem_below_person(source, person))
         number = 1
         while _folded(f"{folder}/{stem}") in taken:

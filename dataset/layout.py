@@ -13,6 +13,7 @@ A person comes from the index, else from the first sub-folder, else from a patte
 import csv
 import os
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,11 @@ class Face:
     def key(self) -> str:
         """The path without its suffix: what an HR image and its VLR copies share."""
         return self.image.rpartition(".")[0]
+
+
+def one_name(person: str) -> str:
+    """Return what all ways to write a person's name share: case, spaces and the form of accents do not count."""
+    return unicodedata.normalize("NFC", " ".join(person.casefold().split()))
 
 
 def split_folder(root: Path, split: str) -> Path:
@@ -100,7 +106,7 @@ def list_images(folder: Path, leave_out: Collection[Path] = ()) -> list[str]:
         leave_out: Folders and files below it that are passed over as well.
 
     Raises:
-        LayoutError: The folder is missing or holds no image.
+        LayoutError: The folder is missing or holds no image, or a name is not UTF-8.
     """
     if not folder.is_dir():
         raise LayoutError(f"{folder}: no such folder; check the path")
@@ -112,6 +118,9 @@ def list_images(folder: Path, leave_out: Collection[Path] = ()) -> list[str]:
         found += [image.relative_to(folder).as_posix() for image in images if _is_wanted(image, out)]
     if not found:
         raise LayoutError(f"{folder}: no images ({', '.join(sorted(SUFFIXES))}) in it; check the path")
+    for image in found:
+        if re.search("[\ud800-\udfff]", image):  # how Python holds bytes that are no text
+            raise LayoutError(f"{folder}: the name {ascii(image)} is not UTF-8; rename the file or its folder")
     return sorted(found)
 
 

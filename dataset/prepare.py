@@ -14,7 +14,7 @@ import typer
 from tqdm import tqdm
 
 from dataset.align import AlignError
-from dataset.assembly import SplitWriter, is_prepared, parse_sizes, publish, staging
+from dataset.assembly import SplitWriter, is_prepared, parse_sizes, publish, refuse_file, staging
 from dataset.images import ImageError
 from dataset.intake import (
     FindLandmarks,
@@ -83,6 +83,7 @@ class PrepareConfig:
 
 def prepare(config: PrepareConfig) -> None:
     """Write the data set that `config` describes."""
+    refuse_file(config.out)
     plan = _plan(config)
     if is_prepared(config.out, plan.made_of, config.overwrite):
         print(f"{config.out}: already prepared from these photographs with these settings")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import typer
 
-from dataset.assembly import SplitWriter, is_prepared, parse_sizes, publish, staging
+from dataset.assembly import SplitWriter, is_prepared, parse_sizes, publish, refuse_file, staging
 from dataset.layout import SPLITS, split_folder
 from dataset.splits import assign, parse_shares
 from dataset.synthetic import synthetic_faces
@@ -40,6 +40,7 @@ class SynthesizeConfig:
 
 def synthesize(config: SynthesizeConfig) -> None:
     """Write the data set that `config` describes."""
+    refuse_file(config.out)
     sizes_px = parse_sizes(config.vlr_sizes)
     made_of = {
         "synthetic": _VERSION,

@@ -261,6 +261,8 @@ def test_an_index_gives_people_and_further_columns(photos, tmp_path):
         (lambda photos: [path.unlink() for path in photos.rglob("*.png")], "no images"),
         (lambda photos: [shutil.rmtree(photos / f"P_{n}") for n in range(3)], "5 people give"),
         (lambda photos: (photos / "P_1").rename(photos / "p_2"), "two people whose folders are one"),
+        (lambda photos: (photos / "P_1").rename(photos / "P_2  "), "names differ in spaces alone"),
+        (lambda photos: draw(photos / "P_1" / os.fsdecode(b"\xff.png"), 1), "'P_1/\\udcff.png' is not UTF-8"),
         (
             lambda photos: [draw(path, n, (90, 80)) for n, path in enumerate(photos.rglob("*.png"))],
             "90x80 and no face found",
@@ -271,6 +273,19 @@ def test_photographs_that_make_no_data_set_are_refused(photos, tmp_path, capsys,
     change(photos)
     assert said in refused(capsys, photos, "--out", tmp_path / "o")
     assert not list((tmp_path / "o").glob("*_processed")) and not list((tmp_path / "o").glob(".staging*"))
+
+
+def test_a_file_in_the_place_of_the_splits_is_refused_at_once(photos, tmp_path, capsys):
+    (tmp_path / "file").write_text("hello")
+    for out in (tmp_path / "file", tmp_path / "file/below"):
+        assert "file: a file, where the folder of the splits is expected" in refused(capsys, photos, "--out", out)
+
+
+@pytest.mark.parametrize("data", [b"image,left_eye_x\n\xff.png,1\n", b"image\n" + b"a" * 140_000])
+def test_landmarks_that_are_no_csv_are_refused(photos, tmp_path, capsys, data):
+    (tmp_path / "marks.csv").write_bytes(data)
+    said = refused(capsys, photos, "--out", tmp_path / "o", "--landmarks", tmp_path / "marks.csv")
+    assert "marks.csv: not a UTF-8 CSV file" in said
 
 
 def test_files_whose_names_differ_in_case_or_suffix_alone_all_stay(photos, tmp_path):
