@@ -16,6 +16,8 @@ COMMANDS = {
     "dsr-first-part.toml": ("dsr.train_dsr", "TrainConfig"),
     "dsr-second-part.toml": ("dsr.train_dsr", "TrainConfig"),
     "dsr-real.toml": ("dsr.train_dsr", "TrainConfig"),
+    "dsr-small-sizes.toml": ("dsr.train_dsr", "TrainConfig"),
+    "dsr-all-sizes.toml": ("dsr.train_dsr", "TrainConfig"),
     "finetune.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
     "adapter.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
     "evaluate.toml": ("pipeline.evaluate_dataset", "EvaluateConfig"),
