@@ -23,6 +23,7 @@ from engine.runlog import progress_bar
 T = TypeVar("T")
 
 _ROWS, _COLUMNS = 3, 10
+AGAIN = "prepare it again with --overwrite"
 
 
 class CheckError(UserError):
@@ -63,9 +64,9 @@ def check(config: CheckConfig) -> int:
         tiles.append(_sample(folder, faces))
     findings += _leaks(people)
     sheet = config.sheet or config.dataset / SHEET
-    write_png(sheet, np.concatenate(tiles))
     result = {"splits": counts, "problems": findings, "contact_sheet": str(sheet)}
     print(json.dumps(result, indent=2, ensure_ascii=False) if config.json else _as_text(result))
+    write_png(sheet, np.concatenate(tiles))
     return int(bool(findings))
 
 
@@ -82,7 +83,7 @@ def _check_split(folder: Path, faces: list[Face], findings: list[str], config: C
     low = _noting(findings, lambda: vlr_images(folder, faces)) or {}
     for size, found in low.items():
         if size is not None and len(found) < len(faces):
-            findings.append(f"{folder}: {len(found)} images of {size} px for {len(faces)} faces; prepare it again")
+            findings.append(f"{folder}: {len(found)} images of {size} px for {len(faces)} faces; {AGAIN}")
     store = _noting(findings, lambda: FaceStore.open(folder))
     if store is not None and not config.quick:
         _noting(findings, store.verify)
@@ -90,6 +91,9 @@ def _check_split(folder: Path, faces: list[Face], findings: list[str], config: C
         store = None
     if not config.quick:
         _check_images(folder, faces, store, findings, quiet=config.json)
+        for size, found in low.items():
+            for path in found.values():
+                _noting(findings, partial(_check_small, path, size))
     return {
         "people": len(images),
         "images": len(faces),
@@ -108,7 +112,13 @@ def _lists_the_same(folder: Path, store: FaceStore, faces: list[Face]) -> bool:
         StoreError: A name in it is damaged.
     """
     if list(store.images) != [face.image for face in faces]:
-        raise CheckError(f"{folder}: the store and the index list different images; prepare it again")
+        raise CheckError(f"{folder}: the store and the index list different images; {AGAIN}")
+    for face, number in zip(faces, store.person, strict=True):
+        if store.people[number] != face.person:
+            raise CheckError(
+                f"{folder}: {face.image} shows {face.person!r} by the index and {store.people[number]!r} by the store, "
+                f"which trainings and evaluations go by; {AGAIN}"
+            )
     return True
 
 
@@ -124,9 +134,21 @@ def _check_images(folder: Path, faces: list[Face], store: FaceStore | None, find
                 findings.append(str(error))
                 continue
             if pixels.shape != (SIZE_PX, SIZE_PX, 3):
-                findings.append(f"{path}: {pixels.shape[1]}x{pixels.shape[0]}, expected 112x112; prepare it again")
+                findings.append(f"{path}: {pixels.shape[1]}x{pixels.shape[0]}, expected 112x112; {AGAIN}")
             elif store is not None and not np.array_equal(pixels, store.faces[row]):
-                findings.append(f"{path}: differs from its row in the store; prepare it again")
+                findings.append(f"{path}: differs from its row in the store; {AGAIN}")
+
+
+def _check_small(path: Path, size_px: int | None) -> None:
+    """Read a low-resolution image.
+
+    Raises:
+        ImageError: It is no image.
+        CheckError: It has not the size of its folder.
+    """
+    height, width = read_image(path).shape[:2]
+    if size_px is not None and (height, width) != (size_px, size_px):
+        raise CheckError(f"{path}: {width}x{height}, expected {size_px}x{size_px}; {AGAIN}")
 
 
 def _leaks(people: dict[str, set[str]]) -> list[str]:

@@ -62,6 +62,8 @@ def gather(photos: Path, pattern: str | None, leave_out: Collection[Path] = ()) 
     if photos.suffix.lower() == ".csv" and not index.is_file():
         raise LayoutError(f"{photos}: no such index; check the path")
     if index.is_file():
+        if pattern is not None:
+            raise LayoutError(f"--identity-pattern: {index} says whose the faces are; leave out one of them")
         rows = read_index(index, root)
         extra = [{key: row[key] for key in row if key not in ("image", "person", "source")} for row in rows]
         named = [(row["image"], row["person"], each) for row, each in zip(rows, extra, strict=True)]

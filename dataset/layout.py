@@ -143,6 +143,11 @@ def identify(folder: Path, images: list[str], pattern: str | None) -> tuple[list
         LayoutError: An image in no sub-folder that the pattern does not match, or a pattern that is not one.
     """
     nested = sum("/" in image for image in images)
+    if nested == len(images) and pattern is not None:
+        raise LayoutError(
+            f"--identity-pattern: the images of {folder} lie in folders, by which people are told apart; "
+            "leave the pattern out, or put the files side by side"
+        )
     if nested == len(images):
         return [Face(image, image.partition("/")[0]) for image in images], "name of the sub-folder"
     if nested:

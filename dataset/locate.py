@@ -11,14 +11,15 @@ import typer
 from tqdm import tqdm
 
 from dataset.detect import LANDMARKS, DetectedFace, FaceDetector
-from dataset.images import SUFFIXES, read_image
+from dataset.images import read_image
+from dataset.layout import list_images
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import write_text
 
 
 class LocateError(UserError):
-    """Nothing to look at, or a list of no known kind."""
+    """A list of no known kind."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,12 @@ def locate(config: LocateConfig) -> int:
     """Write the list; 1 if some photographs failed or show no face."""
     if config.out.suffix not in (".csv", ".json"):
         raise LocateError(f"--out {config.out}: give a file ending in .csv or .json")
-    files = sorted(path for path in config.photos.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise LocateError(f"{config.photos}: holds no photographs; check the path")
+    names = list_images(config.photos)
     detector = FaceDetector(config.min_size, threads=config.threads)
     found: dict[str, list[DetectedFace]] = {}
     problems = []
-    for path in tqdm(files, unit="photograph", disable=None):
-        name = path.relative_to(config.photos).as_posix()
+    for name in tqdm(names, unit="photograph", disable=None):
+        path = config.photos / name
         try:
             found[name] = detector.detect(read_image(path))
         except UserError as error:
@@ -54,7 +53,7 @@ def locate(config: LocateConfig) -> int:
     write_text(config.out, _as_csv(found) if config.out.suffix == ".csv" else _as_json(found))
     for problem in problems:
         print(f"failed: {problem}")
-    print(f"{len(files) - len(problems)} of {len(files)} photographs show a face; wrote {config.out}")
+    print(f"{len(names) - len(problems)} of {len(names)} photographs show a face; wrote {config.out}")
     return 1 if problems else 0
 
 

@@ -94,8 +94,8 @@ def duplicates(
 ) -> list[Problem]:
     """Return the photographs to leave out because another has the same bytes.
 
-    Of one person's copies the first stays. Of a file that stands under two people, one label is wrong: no copy
-    stays, but for those in val and test that a pair names, since a protocol with holes is another protocol.
+    Copies in val and test that a pair names stay, since a protocol with holes is another protocol. Else, of one
+    person's copies the first stays, and none of a file that stands under two people, where one label is wrong.
 
     Args:
         photos: All photographs.
@@ -110,12 +110,16 @@ def duplicates(
     found = []
     for copies in groups.values():
         one_person = len({photo.person for photo in copies}) == 1
-        for photo in copies[1:] if one_person else copies:
-            other = next(each for each in copies if each is not photo)
-            in_pairs = Face(photo.image, photo.person).key in needed and split_of[photo.person] != "train"
-            if one_person or not in_pairs:
-                meant = "" if one_person else ", which is said to show another person"
-                found.append(Problem(photo.source, photo.person, "duplicate", f"same file as {other.source}{meant}"))
+        in_pairs = [
+            photo
+            for photo in copies
+            if Face(photo.image, photo.person).key in needed and split_of[photo.person] != "train"
+        ]
+        kept = in_pairs or (copies[:1] if one_person else [])
+        for photo in (each for each in copies if each not in kept):
+            other = next(each for each in [*kept, *copies] if each is not photo)
+            meant = "" if one_person else ", which is said to show another person"
+            found.append(Problem(photo.source, photo.person, "duplicate", f"same file as {other.source}{meant}"))
     return found
 
 

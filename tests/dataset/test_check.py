@@ -67,6 +67,17 @@ def same_person_twice(data):
         (lambda data: write_png(first_image(data), np.zeros((112, 112, 3), np.uint8)), "differs from its row"),
         (lambda data: first_image(data).unlink(), "does not exist"),
         (store_bit, "faces.u8: damaged"),
+        (
+            lambda data: next((data / "test_processed/vlr_images/8px").rglob("*.png")).write_bytes(b"x"),
+            "not an image",
+        ),
+        (
+            lambda data: write_png(
+                next((data / "test_processed/vlr_images/8px").rglob("*.png")), np.zeros((112, 112, 3), np.uint8)
+            ),
+            "112x112, expected 8x8",
+        ),
+        (same_person_twice, "by the store, which trainings and evaluations go by"),
         (index_byte, "faces.index: damaged, its checksum differs"),
         (lambda data: next((data / "test_processed/vlr_images/8px").rglob("*.png")).unlink(), "3 images of 8 px for 4"),
         (

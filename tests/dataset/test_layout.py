@@ -40,6 +40,11 @@ def test_flat_files_without_a_working_pattern_are_refused(tmp_path, pattern, sai
         identify(tmp_path, ["a_1.png"], pattern)
 
 
+def test_a_pattern_that_would_be_ignored_is_refused(tmp_path):
+    with pytest.raises(LayoutError, match="leave the pattern out"):
+        identify(tmp_path, ["2019/a_1.png", "2020/a_2.png"], r"(.+)_\d+")
+
+
 def test_files_beside_folders_of_people_are_refused(tmp_path):
     with pytest.raises(LayoutError, match=r"1 images lie beside .*stray\.png"):
         identify(tmp_path, ["a/1.png", "stray.png"], None)

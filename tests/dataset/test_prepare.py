@@ -15,9 +15,11 @@ from PIL import Image
 from dataset.align import ARCFACE_TEMPLATE
 from dataset.degrade import shrink
 from dataset.images import read_image
+from dataset.intake import Photo
 from dataset.layout import SPLITS, hr_faces, split_folder, vlr_images
-from dataset.pairs import read_pairs
+from dataset.pairs import Pair, read_pairs
 from dataset.prepare import main
+from dataset.selection import duplicates
 from dataset.store import FaceStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,6 +182,18 @@ def test_a_split_chosen_by_name_is_never_filled_by_chance_nor_left_out(photos, t
             shutil.copy(path, photos / "P_1" / path.name)
     said = refused(capsys, photos, "--out", tmp_path / "o", "--test-people", tmp_path / "people.txt")
     assert "0 people with usable images in test" in said and "12 images are duplicates, the first: P_1/P_6_0001" in said
+
+
+@pytest.mark.parametrize(
+    ("pairs", "split", "dropped"),
+    [([], "test", ["a/a_0002.png"]), ([1], "test", ["a/a_0002.png"]), ([2], "test", ["a/a_0001.png"])]
+    + [([1, 2], "test", []), ([2], "train", ["a/a_0002.png"])],
+)
+def test_of_copies_the_one_that_a_pair_names_stays(pairs, split, dropped):
+    photos = [Photo(f"a/a_000{number}.png", "a", f"a/a_000{number}.png") for number in (1, 2)]
+    listed = [Pair(("a", number), ("b", 1), 1) for number in pairs]
+    found = duplicates(photos, {photo.source: "hash" for photo in photos}, {"a": split}, listed)
+    assert [problem.image for problem in found] == dropped
 
 
 def test_unusable_and_duplicated_images_are_listed_and_the_rest_is_prepared(photos, tmp_path, capsys):
