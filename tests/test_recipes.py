@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {
     "run.toml": ("pipeline.run", "RunConfig"),
+    "margins.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
     "scratch.toml": ("facial_rec.train_edgeface", "ScratchConfig"),
     "dsr.toml": ("dsr.train_dsr", "TrainConfig"),
     "dsr-first-part.toml": ("dsr.train_dsr", "TrainConfig"),
