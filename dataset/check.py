@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dataset.images import ImageError, read_image, write_png
 from dataset.layout import HR_FOLDER, SHEET, SPLITS, Face, hr_faces, one_name, split_folder, vlr_images
-from dataset.store import SIZE_PX, FaceStore
+from dataset.store import AGAIN, SIZE_PX, FaceStore
 from engine.cli import command
 from engine.errors import UserError
 from engine.runlog import progress_bar
@@ -23,7 +23,6 @@ from engine.runlog import progress_bar
 T = TypeVar("T")
 
 _ROWS, _COLUMNS = 3, 10
-AGAIN = "prepare it again with --overwrite"
 
 
 class CheckError(UserError):

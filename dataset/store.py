@@ -27,7 +27,7 @@ from engine.files import atomic_path, sha256_of, write_bytes, write_json
 SIZE_PX = 112
 VERSION = 2
 FACES, INDEX, HEADER = "faces.u8", "faces.index", "faces.json"
-_AGAIN = "prepare the split again with --overwrite"
+AGAIN = "prepare the split again with --overwrite"
 _FACE_BYTES = SIZE_PX * SIZE_PX * 3
 
 
@@ -126,9 +126,9 @@ class FaceStore:
         """
         for name, digest in self._header["files"].items():
             if sha256_of(self.path / name) != digest:
-                raise StoreError(f"{self.path / name}: damaged, its checksum differs from {HEADER}'s; {_AGAIN}")
+                raise StoreError(f"{self.path / name}: damaged, its checksum differs from {HEADER}'s; {AGAIN}")
         if self.sha256 != _content_hash(self._header):
-            raise StoreError(f"{self.path / HEADER}: damaged, its own checksum differs; {_AGAIN}")
+            raise StoreError(f"{self.path / HEADER}: damaged, its own checksum differs; {AGAIN}")
 
 
 class _Names(Sequence[str]):
@@ -154,7 +154,7 @@ class _Names(Sequence[str]):
         try:
             return bytes(self._text[self._offsets[row] : self._offsets[row + 1]]).decode("utf-8")
         except UnicodeDecodeError:
-            raise StoreError(f"{self._path}: damaged, the name of {self._kind} {row} is no text; {_AGAIN}") from None
+            raise StoreError(f"{self._path}: damaged, the name of {self._kind} {row} is no text; {AGAIN}") from None
 
 
 class StoreWriter:
