@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from dataset.synthetic import synthetic_faces
+from dataset.synthetic.people import synthetic_faces
 from engine.files import write_text
-from facial_rec.edgeface import build
+from facial_rec.networks.edgeface import build
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "bad-input.md"

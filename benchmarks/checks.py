@@ -19,18 +19,13 @@ from pathlib import Path
 import pytest
 from _pytest.runner import runtestprotocol
 
-MODULES: tuple[str, ...] = (
-    "archives",
-    "backbone",
-    "containers",
-    "embedding",
-    "exported",
-    "faces",
-    "hub",
-    "pickles",
-    "programs",
+MODULES = ("facial_rec.embedding",) + tuple(
+    f"facial_rec.loading.{name}"
+    for name in (
+        *("archives", "architecture", "backbone", "containers", "exported", "face_tensors", "hub", "pickles"),
+        *("programs", "selftest", "sources", "weights"),
+    )
 )
-MODULES += ("recognition", "selftest", "sources", "weights")
 TESTS = ("refusals", "weights", "embedding", "commands", "checks")
 _ROOT = Path(__file__).parents[1]
 
@@ -112,11 +107,10 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        package, _, module = name.partition(".")
-        if package != "facial_rec" or module not in MODULES:
+        if name not in MODULES:
             return None
-        loader = _Loader(name, str(_ROOT / "facial_rec" / f"{module}.py"))
-        loader.instrument = _Instrument(module, self.checks.labels)
+        loader = _Loader(name, str(_ROOT.joinpath(*name.split(".")).with_suffix(".py")))
+        loader.instrument = _Instrument(name.rpartition(".")[2], self.checks.labels)
         return importlib.util.spec_from_file_location(name, loader.path, loader=loader)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from dataset.layout import split_folder
+from dataset.photographs.layout import split_folder
 from dataset.store import FaceStore
 from engine.cli import command
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.scores.bootstrap import IdentityBootstrap, draw_people, interval, rate_interval
-from pipeline.scores.verification import eer as equal_error_rate
-from pipeline.scores.verification import error_rates, tar_at_far
+from metrics.bootstrap import IdentityBootstrap, draw_people, interval, rate_interval
+from metrics.verification import eer as equal_error_rate
+from metrics.verification import error_rates, tar_at_far
 
 FAR, THRESHOLD = 0.01, 0.4
 GENUINE, IMPOSTOR, PERSON_SD, IMAGE_SD = 0.55, 0.1, 0.05, 0.1

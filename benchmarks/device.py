@@ -16,8 +16,8 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from dsr.weights import load_dsr
-from facial_rec.edgeface import build
+from dsr.dsr_file import load_dsr
+from facial_rec.networks.edgeface import build
 from pipeline.deployment.chain import Chain
 from pipeline.deployment.deployed import DeployedNetworks
 from pipeline.deployment.onnx_chain import onnx_chain

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.coverage import sample
-from pipeline.scores.bootstrap import IdentityBootstrap, draw_people
-from pipeline.scores.comparisons import all_pairs
-from pipeline.scores.top_matches import top_matches
-from pipeline.scores.verification import auc, eer, sort_both, tar_at_far
+from metrics.bootstrap import IdentityBootstrap, draw_people
+from metrics.comparisons import all_pairs
+from metrics.top_matches import top_matches
+from metrics.verification import auc, eer, sort_both, tar_at_far
 
 Embeddings = NDArray[np.float32]
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)

@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from facial_rec.edgeface import build
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.quantised import dequantise
-from facial_rec.saving import Format, Precision, save_weights
-from facial_rec.weights import read_weights
+from facial_rec.loading.quantised import dequantise
+from facial_rec.loading.saving import Format, Precision, save_weights
+from facial_rec.loading.weights import read_weights
+from facial_rec.networks.edgeface import build
 
 _RUNS = 5
 _OFFICIAL = Path(__file__).parents[2] / "shared" / "weights" / "edgeface_xxs_q.pt"

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.detect import FaceDetector
-from dataset.images import read_image
+from dataset.photographs.detect import FaceDetector
+from dataset.photographs.images import read_image
 
 SIZES_PX = (112, 16)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from dataset.synthetic import synthetic_faces
+from dataset.synthetic.people import synthetic_faces
+from dsr.dsr_file import load_dsr
 from dsr.samples import sample_grid
-from dsr.weights import load_dsr
 
 PEOPLE = 6
 

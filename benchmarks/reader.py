@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import PILToTensor
 
-from dataset.layout import HR_FOLDER, split_folder
+from dataset.photographs.layout import HR_FOLDER, split_folder
 from dataset.store import FACES, INDEX, SIZE_PX, FaceStore, index_bytes, write_header
 from dataset.synthesize import SynthesizeConfig, synthesize
 

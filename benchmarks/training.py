@@ -23,16 +23,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import vgg19
 
 from dataset.batches import LowResolutionBatches, View
-from dataset.images import read_image, write_png
+from dataset.photographs.images import read_image, write_png
 from dataset.store import FaceStore
-from dataset.synthetic import synthetic_faces
+from dataset.synthetic.people import synthetic_faces
 from dsr.losses import LossWeights, RestorationLoss
 from dsr.network import DSR
 from engine.runtime import has_fast_bf16, make_accelerator
-from facial_rec.edgeface import build
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.finetuned import save_finetuned
-from facial_rec.targets import HrTargets
+from facial_rec.finetuning.targets import HrTargets
+from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.networks.edgeface import build
 
 FACES, BATCH, ROUNDS, STEPS = 64, 16, 5, 1
 CPU = torch.device("cpu")

@@ -11,11 +11,11 @@ mirror images.
 import sys
 from pathlib import Path
 
-from dataset.degrade import Degradation
 from dataset.store import FaceStore
-from dsr.weights import load_dsr
+from dataset.views.degrade import Degradation
+from dsr.dsr_file import load_dsr
 from facial_rec.embedding import EdgeFaceEmbedding
-from pipeline.validation import Restore, VerificationSet, table_line
+from facial_rec.validation import Restore, VerificationSet, table_line
 
 
 def main(

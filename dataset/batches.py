@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dataset.augment import JITTER_DRAWS, blend, cutout, flip_some, jitter
-from dataset.degrade import Degradation, low_resolution_canvas, realistic_canvas
 from dataset.store import FaceStore
+from dataset.views.augment import JITTER_DRAWS, blend, cutout, flip_some, jitter
+from dataset.views.degrade import Degradation, low_resolution_canvas, realistic_canvas
 from engine.errors import UserError
 from engine.randomness import epoch_rows, generator_for, share_of
 

@@ -13,8 +13,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from dataset.images import ImageError, read_image, write_png
-from dataset.layout import HR_FOLDER, SHEET, SPLITS, Face, hr_faces, one_name, split_folder, vlr_images
+from dataset.photographs.images import ImageError, read_image, write_png
+from dataset.photographs.layout import HR_FOLDER, SHEET, SPLITS, Face, hr_faces, one_name, split_folder, vlr_images
 from dataset.store import AGAIN, SIZE_PX, FaceStore
 from engine.cli import command
 from engine.errors import UserError

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
-from dataset.detect import LANDMARKS, DetectedFace, FaceDetector
-from dataset.images import read_image
-from dataset.layout import list_images
+from dataset.photographs.detect import LANDMARKS, DetectedFace, FaceDetector
+from dataset.photographs.images import read_image
+from dataset.photographs.layout import list_images
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import write_text

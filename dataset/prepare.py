@@ -13,10 +13,10 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
-from dataset.align import AlignError
-from dataset.assembly import SplitWriter, is_prepared, parse_sizes, publish, refuse_file, staging
-from dataset.images import ImageError
-from dataset.intake import (
+from dataset.photographs.align import AlignError
+from dataset.photographs.assembly import SplitWriter, is_prepared, parse_sizes, publish, refuse_file, staging
+from dataset.photographs.images import ImageError
+from dataset.photographs.intake import (
     FindLandmarks,
     Photo,
     digests,
@@ -27,10 +27,10 @@ from dataset.intake import (
     read_landmarks,
     with_detector,
 )
-from dataset.layout import HR_FOLDER, INDEX, PAIRS, SHEET, SPLITS, Face, split_folder
-from dataset.pairs import Pair, read_pairs, write_kept_pairs
-from dataset.selection import Problem, choose_people, duplicates, excluded, without
-from dataset.splits import FEWEST_PEOPLE, assign, parse_shares
+from dataset.photographs.layout import HR_FOLDER, INDEX, PAIRS, SHEET, SPLITS, Face, split_folder
+from dataset.photographs.pairs import Pair, read_pairs, write_kept_pairs
+from dataset.photographs.selection import Problem, choose_people, duplicates, excluded, without
+from dataset.photographs.splits import FEWEST_PEOPLE, assign, parse_shares
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import sha256_of, write_text

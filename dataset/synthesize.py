@@ -8,10 +8,10 @@ import numpy as np
 import torch
 import typer
 
-from dataset.assembly import SplitWriter, is_prepared, parse_sizes, publish, refuse_file, staging
-from dataset.layout import SPLITS, split_folder
-from dataset.splits import assign, parse_shares
-from dataset.synthetic import synthetic_faces
+from dataset.photographs.assembly import SplitWriter, is_prepared, parse_sizes, publish, refuse_file, staging
+from dataset.photographs.layout import SPLITS, split_folder
+from dataset.photographs.splits import assign, parse_shares
+from dataset.synthetic.people import synthetic_faces
 from engine.cli import command
 from engine.runlog import progress_bar
 

@@ -9,8 +9,8 @@ import typer
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from dsr.dsr_file import dsr_file, load_dsr, save_dsr
 from dsr.network import DSR
-from dsr.weights import dsr_file, load_dsr, save_dsr
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import sha256_of

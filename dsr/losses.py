@@ -7,9 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dataset.augment import displace
+from dataset.views.augment import displace
 from engine.errors import UserError
-from facial_rec.objectives import Recogniser, contrastive_loss, feature_loss, identity_loss, relational_loss
+from facial_rec.finetuning.embedding_losses import (
+    Recogniser,
+    contrastive_loss,
+    feature_loss,
+    identity_loss,
+    relational_loss,
+)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from dataset.degrade import enlarge, shrink
-from dataset.resolution import LARGEST_VLR_PX
+from dataset.views.degrade import enlarge, shrink
+from dataset.views.resolution import LARGEST_VLR_PX
 from dsr.network import DSR, FACE_PX
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dataset.degrade import enlarge, shrink
+from dataset.views.degrade import enlarge, shrink
 from engine.files import atomic_path
 
 FACE_PX = 112

@@ -11,10 +11,10 @@ from accelerate import Accelerator
 from dataset.batches import Batch, LowResolutionBatches, View
 from dataset.store import FaceStore
 from dsr.critic import Adversary, PatchCritic
+from dsr.dsr_file import dsr_file, load_dsr, save_dsr
 from dsr.losses import LossWeights, RestorationLoss, vgg_distance
 from dsr.network import DSR
 from dsr.samples import sample_grid
-from dsr.weights import dsr_file, load_dsr, save_dsr
 from engine import options
 from engine.cli import command
 from engine.errors import UserError
@@ -24,8 +24,8 @@ from engine.runloop import RunLoop
 from engine.runtime import make_accelerator, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training, steps_of
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.targets import HrTargets
-from pipeline.validation import VerificationSet, ranking, table_line
+from facial_rec.finetuning.targets import HrTargets
+from facial_rec.validation import VerificationSet, ranking, table_line
 
 CHECKPOINT = "dsr-training"
 FEW_FACES = 1000

@@ -11,10 +11,10 @@ import typer
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dataset.images import SUFFIXES, ImageError, read_image, write_png
+from dataset.photographs.images import SUFFIXES, ImageError, read_image, write_png
+from dsr.dsr_file import load_dsr
 from dsr.network import DSR
 from dsr.restoration import restore
-from dsr.weights import load_dsr
 from engine import options
 from engine.cli import command
 from engine.errors import UserError

@@ -9,14 +9,14 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from dataset.layout import LayoutError, identify, list_images
+from dataset.photographs.layout import LayoutError, identify, list_images
 from engine import options
 from engine.cli import command
 from engine.runtime import pick_device
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.face_folder import embed_folder
-from facial_rec.refusals import FacesError, MismatchError
-from pipeline.scores.verification import auc, eer, sort_both, tar_at_far
+from facial_rec.folder_embeddings import embed_folder
+from facial_rec.loading.refusals import FacesError, MismatchError
+from metrics.verification import auc, eer, sort_both, tar_at_far
 
 _MOST_FACES = 5000
 _FAR = 0.01

@@ -7,14 +7,14 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from dataset.layout import list_images
+from dataset.photographs.layout import list_images
 from engine import options
 from engine.cli import command
 from engine.files import atomic_path
 from engine.runtime import pick_device
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.face_folder import embed_folder
-from facial_rec.refusals import FacesError
+from facial_rec.folder_embeddings import embed_folder
+from facial_rec.loading.refusals import FacesError
 
 
 @dataclass(frozen=True)

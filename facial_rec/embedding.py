@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.files import sha256_of
-from facial_rec.adapter import apply_adapter, read_adapter
-from facial_rec.announce import announce
-from facial_rec.branch import apply_branch, is_branch
-from facial_rec.containers import Container, identify
-from facial_rec.edgeface import INPUT_SIZE_PX, stage_outputs, watched_stages
-from facial_rec.faces import check_faces
-from facial_rec.programs import Program, open_program
-from facial_rec.refusals import MismatchError, NotWeightsError, OtherNetworkError, WeightsError
-from facial_rec.selftest import agreement, check_sees
-from facial_rec.weights import Weights, find_weights, load_network, read_weights, weights_of
+from facial_rec.loading.adapter import apply_adapter, read_adapter
+from facial_rec.loading.announcements import announce
+from facial_rec.loading.branch import apply_branch, is_branch
+from facial_rec.loading.containers import Container, identify
+from facial_rec.loading.face_tensors import check_faces
+from facial_rec.loading.programs import Program, open_program
+from facial_rec.loading.refusals import MismatchError, NotWeightsError, OtherNetworkError, WeightsError
+from facial_rec.loading.selftest import agreement, check_sees
+from facial_rec.loading.weights import Weights, find_weights, load_network, read_weights, weights_of
+from facial_rec.networks.edgeface import INPUT_SIZE_PX, stage_outputs, watched_stages
 
 _BLACK_BOX = "black box"
 

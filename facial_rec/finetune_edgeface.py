@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from dataset.batches import Batch, LowResolutionBatches, View
 from dataset.store import FaceStore
+from dsr.dsr_file import dsr_file, load_dsr, save_dsr
 from dsr.network import DSR
-from dsr.weights import dsr_file, load_dsr, save_dsr
 from engine.cli import command
 from engine.errors import GateError, UserError
 from engine.files import sha256_of, write_json
@@ -18,19 +18,19 @@ from engine.rundir import open_run
 from engine.runloop import RunLoop
 from engine.runtime import make_accelerator, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training, steps_of
-from facial_rec.adapter import read_adapter, write_adapter
-from facial_rec.branch import write_branch
-from facial_rec.chain import Chain, ChainEmbedding
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.finetuned import save_finetuned
 from facial_rec.finetuning.config import FinetuneConfig
+from facial_rec.finetuning.embedding_losses import effective_rank, uniformity
 from facial_rec.finetuning.gates import Gates, shown
-from facial_rec.finetuning.objective import TuningLoss, TuningWeights
-from facial_rec.margins import margin_head
-from facial_rec.objectives import effective_rank, uniformity
-from facial_rec.sources import find_weights
-from facial_rec.tuning import check_adapter_size, drop_paths, merged_state, prepare_tuning
-from pipeline.validation import SIZES_PX, VerificationSet, ranking, table_line
+from facial_rec.finetuning.learner import Chain, ChainEmbedding
+from facial_rec.finetuning.margins import margin_head
+from facial_rec.finetuning.tuning import check_adapter_size, drop_paths, merged_state, prepare_tuning
+from facial_rec.finetuning.tuning_loss import TuningLoss, TuningWeights
+from facial_rec.loading.adapter import read_adapter, write_adapter
+from facial_rec.loading.branch import write_branch
+from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.sources import find_weights
+from facial_rec.validation import SIZES_PX, VerificationSet, ranking, table_line
 
 CHECKPOINT = "edgeface-finetuning"
 HR_PX = 112

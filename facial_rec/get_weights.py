@@ -9,10 +9,10 @@ import typer
 
 from engine.cli import command
 from engine.files import atomic_path, sha256_of
-from facial_rec.hub import HUB_SCHEME, LICENCE, OFFICIAL, fetch, fetch_official
-from facial_rec.refusals import MismatchError
-from facial_rec.sources import WEIGHTS_FOLDER
-from facial_rec.weights import read_weights
+from facial_rec.loading.hub import HUB_SCHEME, LICENCE, OFFICIAL, fetch, fetch_official
+from facial_rec.loading.refusals import MismatchError
+from facial_rec.loading.sources import WEIGHTS_FOLDER
+from facial_rec.loading.weights import read_weights
 
 
 @dataclass(frozen=True)

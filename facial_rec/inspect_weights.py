@@ -9,13 +9,13 @@ import typer
 
 from engine.cli import command
 from engine.files import sha256_of
-from facial_rec.containers import Container, identify
-from facial_rec.contents import contents_sha256
-from facial_rec.edgeface import architecture_named
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.programs import open_program
-from facial_rec.refusals import MismatchError, NotWeightsError, OtherNetworkError
-from facial_rec.weights import Weights, find_weights, read_weights
+from facial_rec.loading.checksum import contents_sha256
+from facial_rec.loading.containers import Container, identify
+from facial_rec.loading.programs import open_program
+from facial_rec.loading.refusals import MismatchError, NotWeightsError, OtherNetworkError
+from facial_rec.loading.weights import Weights, find_weights, read_weights
+from facial_rec.networks.edgeface import architecture_named
 
 _MOST_SHOWN = 8
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli import command
-from facial_rec.edgeface import ARCHITECTURES, skeleton
-from facial_rec.hub import LICENCE, OFFICIAL
-from facial_rec.sources import WEIGHTS_SUFFIXES, search_path
+from facial_rec.loading.hub import LICENCE, OFFICIAL
+from facial_rec.loading.sources import WEIGHTS_SUFFIXES, search_path
+from facial_rec.networks.edgeface import ARCHITECTURES, skeleton
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from engine.cli import command
 from engine.errors import UserError
-from facial_rec.adapter import apply_adapter, read_adapter, write_adapter
-from facial_rec.finetuned import save_finetuned
-from facial_rec.sources import find_weights
-from facial_rec.weights import read_weights
+from facial_rec.loading.adapter import apply_adapter, read_adapter, write_adapter
+from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.sources import find_weights
+from facial_rec.loading.weights import read_weights
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from engine.rundir import open_run
 from engine.runloop import RunLoop
 from engine.runtime import make_accelerator, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training
-from facial_rec.chain import ChainEmbedding
-from facial_rec.edgeface import build
-from facial_rec.finetuned import save_finetuned
-from facial_rec.margins import MarginKind, margin_head
-from pipeline.validation import VerificationSet
+from facial_rec.finetuning.learner import ChainEmbedding
+from facial_rec.finetuning.margins import MarginKind, margin_head
+from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.networks.edgeface import build
+from facial_rec.validation import VerificationSet
 
 CHECKPOINT = "edgeface-scratch"
 

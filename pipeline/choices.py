@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from dsr.weights import PRETRAINED, dsr_file
+from dsr.dsr_file import PRETRAINED, dsr_file
 from engine.errors import UserError
-from facial_rec.adapter import shipped_adapter
 from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.loading.adapter import shipped_adapter
 
 DSR_RUN, FINETUNED_RUN = Path("runs/dsr"), Path("runs/edgeface")
 OFFICIAL = "edgeface_xxs.pt"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import read_arrays, write_json, write_text
+from metrics.differences import paired_difference
 from pipeline.evaluation.evaluate import Plan, evaluate
 from pipeline.evaluation.faces import HR_PX, NATIVE_PX, Split, open_split
 from pipeline.evaluation.measures import Json
@@ -20,7 +21,6 @@ from pipeline.evaluation.protocols import default_search_plan
 from pipeline.evaluation.replicates import read_replicates, replicate_key
 from pipeline.evaluation.systems import System
 from pipeline.reporting.summary import size_name, value_of
-from pipeline.scores.differences import paired_difference
 
 FIGURES = ("tar@far=0.01", "tar@far=0.001", "eer", "fmr", "fnmr", "rank1")
 _STYLE = (

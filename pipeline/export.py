@@ -17,10 +17,10 @@ import typer
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dataset.degrade import low_resolution_canvas
-from dataset.layout import split_folder
-from dataset.resolution import LARGEST_VLR_PX
+from dataset.photographs.layout import split_folder
 from dataset.store import FaceStore
+from dataset.views.degrade import low_resolution_canvas
+from dataset.views.resolution import LARGEST_VLR_PX
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import atomic_path, write_text

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dataset.align import FACE_PX
+from dataset.photographs.align import FACE_PX
 from engine.cli import command
 from pipeline.recognition.answers import Identifier
 from pipeline.recognition.backends import RecogniserOptions, open_backend

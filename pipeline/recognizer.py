@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dataset.degrade import enlarge
-from dataset.resolution import LARGEST_VLR_PX
+from dataset.views.degrade import enlarge
+from dataset.views.resolution import LARGEST_VLR_PX
 
 FACE_PX = 112
 

@@ -9,16 +9,16 @@ from typing import Annotated, Any, Self
 
 import typer
 
-from dataset.layout import split_folder
+from dataset.photographs.layout import split_folder
 from engine import options
 from engine.cli import EXIT_GATE, command
 from engine.errors import UserError
 from engine.files import write_json
 from facial_rec.finetuning.gates import shown
-from facial_rec.sources import find_weights
+from facial_rec.loading.sources import find_weights
+from facial_rec.validation import ranking, table_line
 from pipeline.evaluation.thresholds import parse_target
 from pipeline.steps import Step, StepError, run_step
-from pipeline.validation import ranking, table_line
 
 SCRATCH = "scratch"
 

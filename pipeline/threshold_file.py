@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.align import FACE_PX
-from dataset.resolution import LARGEST_VLR_PX
+from dataset.photographs.align import FACE_PX
+from dataset.views.resolution import LARGEST_VLR_PX
 from engine.errors import UserError
 from engine.files import write_json
 

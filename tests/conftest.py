@@ -8,8 +8,8 @@ import torch
 from accelerate.state import AcceleratorState
 
 from dataset.store import FaceStore
-from dataset.synthetic import synthetic_faces
-from facial_rec.edgeface import build
+from dataset.synthetic.people import synthetic_faces
+from facial_rec.networks.edgeface import build
 
 ROOT = Path(__file__).resolve().parent.parent
 

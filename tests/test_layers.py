@@ -1,11 +1,13 @@
-"""The import layers: engine <- dataset <- facial_rec <- dsr <- pipeline; entry points stand above all of them."""
+"""The floors: engine <- metrics, dataset <- facial_rec <- dsr <- pipeline; entry points stand above all of them."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
-LAYERS = ["engine", "dataset", "facial_rec", "dsr", "pipeline"]
+FLOORS = [["engine"], ["metrics", "dataset"], ["facial_rec"], ["dsr"], ["pipeline"]]
+LAYERS = [package for floor in FLOORS for package in floor]
+FLOOR = {package: number for number, floor in enumerate(FLOORS) for package in floor}
 
 
 def modules(root: Path) -> list[Path]:
@@ -36,14 +38,24 @@ def imports(path: Path) -> set[str]:
 
 def offences(path: Path, root: Path, entry_points: set[str]) -> list[str]:
     own = path.relative_to(root).parts[0]
-    above = LAYERS[LAYERS.index(own) + 1 :]
     wrong = []
-    for name in imports(path):
+    for name in sorted(imports(path)):
+        other = name.split(".")[0]
         if name in entry_points:
-            wrong.append(f"{path.relative_to(root)} imports the entry point {name}")
-        elif name.split(".")[0] in above and not is_entry_point(path):
-            wrong.append(f"{path.relative_to(root)} imports {name} from a layer above")
+            wrong.append(
+                f"{path.relative_to(root)} imports the entry point {name}: what both need belongs in a library"
+            )
+        elif other in FLOOR and other != own and FLOOR[other] >= FLOOR[own] and not is_entry_point(path):
+            wrong.append(f"{path.relative_to(root)} imports {name}, so it belongs in {' or '.join(homes(path))}")
     return wrong
+
+
+def homes(path: Path) -> list[str]:
+    """Return the packages in which a module may stand: on the lowest floor that sees all that it imports."""
+    packages = {name.split(".")[0] for name in imports(path)} & FLOOR.keys()
+    highest = max(FLOOR[package] for package in packages)
+    below = [package for package in packages if FLOOR[package] == highest]
+    return below if len(below) == 1 else FLOORS[highest + 1]
 
 
 def test_no_module_imports_an_entry_point_or_a_layer_above_its_own(root: Path) -> None:
@@ -59,7 +71,16 @@ def test_a_layer_violation_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "engine").mkdir()
     bad = tmp_path / "engine" / "bad.py"
     bad.write_text("from dsr.network import DSR\n")
-    assert offences(bad, tmp_path, set()) and offences(bad, tmp_path, {"dsr.network"})
+    assert offences(bad, tmp_path, {"dsr.network"})
+    assert offences(bad, tmp_path, set())[-1].endswith("imports dsr.network.DSR, so it belongs in dsr")
+
+
+def test_packages_of_one_floor_do_not_import_each_other(tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    bad = tmp_path / "metrics" / "bad.py"
+    bad.write_text("import dataset.store\nimport metrics.folds\n")
+    line = "metrics/bad.py imports dataset.store, so it belongs in facial_rec"
+    assert offences(bad, tmp_path, set()) == [line]
 
 
 @pytest.mark.parametrize("word", ["weights_only=False", "strict=False"])

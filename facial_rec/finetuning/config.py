@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from engine import options
-from facial_rec.margins import MarginKind
-from facial_rec.tuning import Tune
+from facial_rec.finetuning.margins import MarginKind
+from facial_rec.finetuning.tuning import Tune
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ FACE_PX = 112
 
 
 class Enlarge(nn.Module):
-    """Bicubic interpolation to 112x112 of any size as two matrix products, equal to `dataset.degrade.enlarge`.
+    """Bicubic interpolation to 112x112 of any size as two matrix products, equal to `dataset.views.degrade.enlarge`.
 
     The matrices are made in the graph from the input's size: exact in every runtime, and faster than `Resize`.
     """

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dataset.resolution import LARGEST_VLR_PX, at_own_resolution
+from dataset.views.resolution import LARGEST_VLR_PX, at_own_resolution
+from dsr.dsr_file import PRETRAINED, load_dsr
 from dsr.network import DSR
-from dsr.weights import PRETRAINED, load_dsr
 from engine.errors import UserError
 from engine.files import sha256_of
-from facial_rec.branch import BranchedEdgeFace
 from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.loading.branch import BranchedEdgeFace
 from pipeline.choices import choose_adapter, choose_dsr, choose_edgeface, choose_tuned
 from pipeline.deployment.chain import Embed
 from pipeline.recognizer import Recognizer

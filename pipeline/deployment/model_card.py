@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dataset.resolution import LARGEST_VLR_PX
+from dataset.views.resolution import LARGEST_VLR_PX
 
 _PYTHON = """\
 import numpy as np, onnxruntime

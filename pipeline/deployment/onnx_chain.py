@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from dataset.resolution import LARGEST_VLR_PX
+from dataset.views.resolution import LARGEST_VLR_PX
 from pipeline.deployment.chain import Enlarge
 from pipeline.deployment.deployed import DeployedNetworks
 from pipeline.deployment.onnx_difference import as_difference

@@ -1,7 +1,7 @@
 """An adapted network in a graph as its base plus what distinguishes it, as its adapter holds it.
 
-Adapters add products of two thin matrices to weights (`facial_rec.adapter`). Written out, they would double the file;
-as products they are a few hundred kilobytes, which runtimes add up when they load it.
+Adapters add products of two thin matrices to weights (`facial_rec.loading.adapter`). Written out, they would double the
+file; as products they are a few hundred kilobytes, which runtimes add up when they load it.
 """
 
 import numpy as np

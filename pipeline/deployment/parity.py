@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dataset.degrade import shrink
-from dataset.layout import split_folder
+from dataset.photographs.layout import split_folder
 from dataset.store import FaceStore
+from dataset.views.degrade import shrink
 from engine.errors import GateError, UserError
-from pipeline.scores.bootstrap import IdentityBootstrap, draw_people
-from pipeline.scores.differences import paired_difference
-from pipeline.scores.verification import TarAtFar, tar_at_far
+from metrics.bootstrap import IdentityBootstrap, draw_people
+from metrics.differences import paired_difference
+from metrics.verification import TarAtFar, tar_at_far
 
 Floats = NDArray[np.float32]
 EmbedFaces = Callable[[Floats], Floats]

@@ -1,9 +1,9 @@
 """The threshold that an exported file carries, and where it comes from."""
 
-from dsr.weights import PRETRAINED
+from dsr.dsr_file import PRETRAINED
 from engine.files import sha256_of
-from facial_rec.adapter import SHIPPED
-from facial_rec.hub import OFFICIAL_SHA256
+from facial_rec.loading.adapter import SHIPPED
+from facial_rec.loading.hub import OFFICIAL_SHA256
 from pipeline.deployment.parity import Parity
 
 _USUAL = 0.30

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from dataset.layout import split_folder
+from dataset.photographs.layout import split_folder
 from dataset.store import FaceStore
-from dataset.synthetic import synthetic_faces
+from dataset.synthetic.people import synthetic_faces
 
 _PEOPLE, _PHOTOS = 40, 5
 _SEEDS = {"train": 1, "val": 2}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facial_rec.edgeface import EMBEDDING_SIZE
+from facial_rec.networks.edgeface import EMBEDDING_SIZE
 from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_other_split
 from pipeline.evaluation.systems import System

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from dataset.resolution import LARGEST_VLR_PX
-from facial_rec.edgeface import EMBEDDING_SIZE
+from dataset.views.resolution import LARGEST_VLR_PX
+from facial_rec.networks.edgeface import EMBEDDING_SIZE
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.embedding_processes import EmbeddingProcesses
 from pipeline.evaluation.faces import HR_PX, Picture, Split, stack

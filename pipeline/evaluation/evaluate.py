@@ -6,6 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from metrics.bootstrap import IdentityBootstrap, Weights, draw_people, rate_interval
+from metrics.comparisons import all_pairs, listed_pairs
+from metrics.differences import mcnemar, paired_difference
+from metrics.folds import FoldAccuracy
+from metrics.identification import Searches
+from metrics.resampling import resample
+from metrics.verification import sort_both
 from pipeline.evaluation.cells import Cell, Embeddings, cells_of
 from pipeline.evaluation.extremes import Extremes, counts_by_threshold, find_extremes
 from pipeline.evaluation.faces import HR_PX, Split
@@ -16,13 +23,6 @@ from pipeline.evaluation.pair_accuracy import measure_pairs, with_verification
 from pipeline.evaluation.protocols import ImageSets, PairList, SearchPlan
 from pipeline.evaluation.systems import System
 from pipeline.reporting.summary import value_of
-from pipeline.scores.bootstrap import IdentityBootstrap, Weights, draw_people, rate_interval
-from pipeline.scores.comparisons import all_pairs, listed_pairs
-from pipeline.scores.differences import mcnemar, paired_difference
-from pipeline.scores.folds import FoldAccuracy
-from pipeline.scores.identification import Searches
-from pipeline.scores.resampling import resample
-from pipeline.scores.verification import sort_both
 
 COMPARED_WITH = {
     "nearest": ["bicubic"],

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.scores.comparisons import PairScores, readable
-from pipeline.scores.verification import Array
+from metrics.comparisons import PairScores, readable
+from metrics.verification import Array
 
 STEP = 0.001
 

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataset.degrade import shrink
-from dataset.images import ImageError, read_image
-from dataset.layout import HR_FOLDER, INDEX, VLR_FOLDER, hr_faces, read_index, vlr_images
+from dataset.photographs.images import ImageError, read_image
+from dataset.photographs.layout import HR_FOLDER, INDEX, VLR_FOLDER, hr_faces, read_index, vlr_images
 from dataset.store import FaceStore
+from dataset.views.degrade import shrink
 from engine.errors import UserError
 from engine.files import sha256_of
 

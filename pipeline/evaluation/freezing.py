@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.comparisons import all_pairs
+from metrics.verification import ErrorRates, error_rates
 from pipeline.evaluation.cells import Cell
 from pipeline.evaluation.faces import HR_PX, Split
 from pipeline.evaluation.systems import System
 from pipeline.evaluation.thresholds import Target, threshold_for
-from pipeline.scores.comparisons import all_pairs
-from pipeline.scores.verification import ErrorRates, error_rates
 from pipeline.threshold_file import ThresholdError, read_threshold, refuse_other_system
 
 

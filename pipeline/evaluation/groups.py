@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.bootstrap import Weights, rate_interval
+from metrics.comparisons import PairScores
+from metrics.resampling import resample
+from metrics.verification import error_rates
 from pipeline.evaluation.measures import Json
-from pipeline.scores.bootstrap import Weights, rate_interval
-from pipeline.scores.comparisons import PairScores
-from pipeline.scores.resampling import resample
-from pipeline.scores.verification import error_rates
 
 MOST_VALUES = 12
 """An attribute with more values than this is a name or a number, not a group."""

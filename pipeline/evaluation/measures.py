@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.protocols import SearchPlan
-from pipeline.scores.comparisons import mean_templates, readable
-from pipeline.scores.faiss_search import Check, search_by_faiss
-from pipeline.scores.identification import Searches, cmc, fnir_at_fpir, open_set
-from pipeline.scores.streamed_search import stream_searches
-from pipeline.scores.verification import (
+from metrics.comparisons import mean_templates, readable
+from metrics.faiss_search import Check, search_by_faiss
+from metrics.identification import Searches, cmc, fnir_at_fpir, open_set
+from metrics.streamed_search import stream_searches
+from metrics.verification import (
     Array,
     auc,
     best_accuracy,
@@ -24,6 +23,7 @@ from pipeline.scores.verification import (
     sort_both,
     tar_at_far,
 )
+from pipeline.evaluation.protocols import SearchPlan
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 FPIRS = (0.1, 0.01)

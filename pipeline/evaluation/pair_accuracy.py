@@ -6,6 +6,10 @@ A list without folds is shared out into ten parts, which judge each other in the
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.bootstrap import Weights, accuracy_replicates, rate_interval
+from metrics.comparisons import listed_pairs
+from metrics.folds import FoldAccuracy, best_threshold, fold_accuracy, judge
+from metrics.verification import Array
 from pipeline.evaluation.cells import Cell, embed_cells
 from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.faces import HR_PX
@@ -13,10 +17,6 @@ from pipeline.evaluation.freezing import Frozen
 from pipeline.evaluation.measures import Json, verification_figures
 from pipeline.evaluation.protocols import PairList
 from pipeline.evaluation.systems import System
-from pipeline.scores.bootstrap import Weights, accuracy_replicates, rate_interval
-from pipeline.scores.comparisons import listed_pairs
-from pipeline.scores.folds import FoldAccuracy, best_threshold, fold_accuracy, judge
-from pipeline.scores.verification import Array
 
 
 def freeze_pair_thresholds(

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.pairs import read_pairs
+from dataset.photographs.pairs import read_pairs
 from engine.errors import UserError
 from engine.files import write_text
-from pipeline.scores.comparisons import mean_templates
-from pipeline.scores.folds import tenths
+from metrics.comparisons import mean_templates
+from metrics.folds import tenths
 
 MISSING_LIST = "missing_images.txt"
 _SAME_WORDS = {"1": True, "true": True, "yes": True, "same": True, "0": False, "false": False, "no": False}

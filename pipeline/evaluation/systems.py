@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import torch
 
+from dsr.dsr_file import load_dsr
 from dsr.network import DSR
-from dsr.weights import load_dsr
 from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.embedding import EdgeFaceEmbedding

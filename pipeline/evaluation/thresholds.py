@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.scores.verification import Array, eer, tar_at_far
+from metrics.verification import Array, eer, tar_at_far
 from pipeline.threshold_file import ThresholdError
 
 Kind = Literal["number", "eer", "far", "file"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dataset.resolution import at_own_resolution
+from dataset.views.resolution import at_own_resolution
 from engine.errors import UserError
 
 METADATA_KEY = "dsr_edgeface"

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dataset.align import ARCFACE_TEMPLATE, FACE_PX, AlignError, align
-from dataset.detect import LANDMARKS, FaceDetector, native_size_px
-from dataset.images import read_image
-from dataset.resolution import LARGEST_VLR_PX
+from dataset.photographs.align import ARCFACE_TEMPLATE, FACE_PX, AlignError, align
+from dataset.photographs.detect import LANDMARKS, FaceDetector, native_size_px
+from dataset.photographs.images import read_image
+from dataset.views.resolution import LARGEST_VLR_PX
 from engine.errors import UserError
 
 SMALLEST_PX = 6

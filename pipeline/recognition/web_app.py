@@ -23,8 +23,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from dataset.align import FACE_PX
-from dataset.images import decode_image
+from dataset.photographs.align import FACE_PX
+from dataset.photographs.images import decode_image
 from engine.errors import UserError
 from pipeline.recognition.answers import Identifier
 from pipeline.recognition.backends import Backend

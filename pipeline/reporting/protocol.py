@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from metrics.resampling import MOST_COMPARED
 from pipeline.evaluation.evaluate import Plan
 from pipeline.evaluation.measures import FARS
-from pipeline.scores.resampling import MOST_COMPARED
 
 _INTERVAL = "95 %, people resampled, threshold recomputed in each replicate; those of listed pairs stay as chosen"
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.align import ARCFACE_TEMPLATE, AlignError, align
-from dataset.images import read_image
+from dataset.photographs.align import ARCFACE_TEMPLATE, AlignError, align
+from dataset.photographs.images import read_image
 
 TEMPLATE = np.array(ARCFACE_TEMPLATE)
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset.assembly import is_prepared, publish, staging
-from dataset.layout import split_folder
+from dataset.photographs.assembly import is_prepared, publish, staging
+from dataset.photographs.layout import split_folder
 from dataset.synthesize import SynthesizeConfig, synthesize
 
 OLD = {"of": "old"}
@@ -50,7 +50,7 @@ def test_a_publication_that_stops_at_any_step_leaves_the_earlier_splits(out, mon
         with pytest.raises(KeyboardInterrupt), staging(out) as folder:
             make(folder, "new", ("train", "test"))
             if killed:  # as if nothing ran after the rename
-                patched.setattr("dataset.assembly._clear", lambda out: None)
+                patched.setattr("dataset.photographs.assembly._clear", lambda out: None)
             publish(folder, out, {"of": "new"}, {}, ["problems.csv"])
     if killed:
         assert list(out.glob(".staging-*"))

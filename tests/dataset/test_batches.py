@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dataset.augment import blend, flip_some, jitter
 from dataset.batches import LowResolutionBatches, View
-from dataset.degrade import enlarge, shrink
 from dataset.store import FaceStore
+from dataset.views.augment import blend, flip_some, jitter
+from dataset.views.degrade import enlarge, shrink
 
 CPU = torch.device("cpu")
 

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import torch
 
-from dataset.camera import blur, misalign, sensor_noise
-from dataset.draws import Draws
+from dataset.views.camera import blur, misalign, sensor_noise
+from dataset.views.random_streams import Draws
 
 
 def dot() -> torch.Tensor:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dataset.check import main
-from dataset.images import read_image, write_png
+from dataset.photographs.images import read_image, write_png
 from dataset.synthesize import SynthesizeConfig, synthesize
 
 

@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from dataset.degrade import enlarge, low_resolution_canvas, realistic_canvas, shrink
-from dataset.resize import eight_bits, shrink_mixed
+from dataset.views.degrade import enlarge, low_resolution_canvas, realistic_canvas, shrink
+from dataset.views.resize import eight_bits, shrink_mixed
 
 
 @pytest.fixture

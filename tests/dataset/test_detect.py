@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.detect import DetectorError, FaceDetector, native_size_px
-from dataset.images import read_image
+from dataset.photographs.detect import DetectorError, FaceDetector, native_size_px
+from dataset.photographs.images import read_image
 
 
 def marked_photographs(folder: Path, step: int) -> list[tuple[Path, np.ndarray]]:

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from dataset.jpeg import jpeg
+from dataset.views.jpeg import jpeg
 
 
 @pytest.mark.parametrize("quality", [30, 50, 75, 95])

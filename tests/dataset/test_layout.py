@@ -1,6 +1,15 @@
 import pytest
 
-from dataset.layout import Face, LayoutError, hr_faces, identify, list_images, read_index, split_folder, vlr_images
+from dataset.photographs.layout import (
+    Face,
+    LayoutError,
+    hr_faces,
+    identify,
+    list_images,
+    read_index,
+    split_folder,
+    vlr_images,
+)
 
 
 def touch(root, *names):

@@ -1,6 +1,6 @@
 import pytest
 
-from dataset.pairs import Pair, PairsError, read_pairs, write_kept_pairs, write_pairs
+from dataset.photographs.pairs import Pair, PairsError, read_pairs, write_kept_pairs, write_pairs
 from pipeline.evaluation.protocols import read_pair_list
 
 A12 = Pair(("Ann Lee", 1), ("Ann Lee", 2), 1)

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.align import ARCFACE_TEMPLATE
-from dataset.degrade import shrink
-from dataset.images import read_image
-from dataset.intake import Photo
-from dataset.layout import SPLITS, hr_faces, split_folder, vlr_images
-from dataset.pairs import Pair, read_pairs
+from dataset.photographs.align import ARCFACE_TEMPLATE
+from dataset.photographs.images import read_image
+from dataset.photographs.intake import Photo
+from dataset.photographs.layout import SPLITS, hr_faces, split_folder, vlr_images
+from dataset.photographs.pairs import Pair, read_pairs
+from dataset.photographs.selection import duplicates
 from dataset.prepare import main
-from dataset.selection import duplicates
 from dataset.store import FaceStore
+from dataset.views.degrade import shrink
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -317,7 +317,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_splits(photos, tmp_path,
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dataset.assembly._save", full)
+    monkeypatch.setattr("dataset.photographs.assembly._save", full)
     assert "space" in refused(capsys, photos, "--out", tmp_path / "o", "--seed", 1, "--overwrite")
     assert content(tmp_path / "o") == before
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torchvision.transforms.functional import gaussian_blur
 
-from dataset.degrade import enlarge, shrink
-from dataset.images import read_image
-from dataset.resolution import as_seen, at_own_resolution, resize
-from dataset.synthetic import synthetic_faces
+from dataset.photographs.images import read_image
+from dataset.synthetic.people import synthetic_faces
+from dataset.views.degrade import enlarge, shrink
+from dataset.views.resolution import as_seen, at_own_resolution, resize
 
 
 @pytest.fixture(scope="module")

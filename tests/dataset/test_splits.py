@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from dataset.splits import SplitError, assign, parse_shares
+from dataset.photographs.splits import SplitError, assign, parse_shares
 
 SHARES = {"train": 80.0, "val": 10.0, "test": 10.0}
 

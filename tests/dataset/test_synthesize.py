@@ -1,6 +1,6 @@
 import pytest
 
-from dataset.layout import SPLITS, split_folder
+from dataset.photographs.layout import SPLITS, split_folder
 from dataset.store import FaceStore
 from dataset.synthesize import main
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.degrade import enlarge, shrink
-from dataset.synthetic import synthetic_faces
+from dataset.synthetic.people import synthetic_faces
+from dataset.views.degrade import enlarge, shrink
 
 
 def photograph(people, photos, seed=0):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dsr.network import DSR
-from facial_rec.edgeface import build
+from facial_rec.networks.edgeface import build
 from pipeline.deployment.deployed import DeployedNetworks
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from dsr.dsr_file import PRETRAINED, save_dsr
 from dsr.network import DSR
-from dsr.weights import PRETRAINED, save_dsr
 from engine.errors import UserError
 from engine.files import sha256_of
-from facial_rec.edgeface import build
-from facial_rec.finetuned import save_finetuned
+from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.networks.edgeface import build
 from pipeline.choices import choose_tuned
 from pipeline.deployment.deployed import choose_deployed
 from pipeline.export import ExportConfig

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.images import read_image
+from dataset.photographs.images import read_image
 from pipeline.enroll import EnrollConfig, enroll
 from pipeline.gallery import GalleryConfig, gallery
 from pipeline.identify import IdentifyConfig, identify

@@ -11,11 +11,11 @@ import torch
 from safetensors import safe_open
 
 from dataset.store import FaceStore
+from dsr.dsr_file import PRETRAINED, save_dsr
 from dsr.network import DSR
-from dsr.weights import PRETRAINED, save_dsr
 from engine.files import sha256_of
-from facial_rec.edgeface import build
-from facial_rec.hub import OFFICIAL_SHA256
+from facial_rec.loading.hub import OFFICIAL_SHA256
+from facial_rec.networks.edgeface import build
 from pipeline.deployment import parity
 from pipeline.deployment.deployed import DeployedNetworks
 from pipeline.deployment.stored_threshold import measured_threshold, usual_threshold

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from dataset.degrade import enlarge
+from dataset.views.degrade import enlarge
 from dsr.network import DSR, PRESETS
-from facial_rec.edgeface import build
+from facial_rec.networks.edgeface import build
 from pipeline.deployment.chain import Embed, Enlarge
 from pipeline.deployment.streamlined import streamlined_dsr, streamlined_embed
 

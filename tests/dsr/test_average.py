@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from dsr.average import main
+from dsr.dsr_file import load_dsr, save_dsr
 from dsr.network import DSR
-from dsr.weights import load_dsr, save_dsr
 
 
 def saved(path: Path, start: int = 0, moved: float = 0.0, preset: str = "small") -> Path:

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dataset.augment import displace
 from dataset.store import FaceStore
+from dataset.views.augment import displace
 from dsr.losses import LossWeights, RestorationLoss, feature_loss, pixel_loss, tv_loss, vgg_distance
 from engine.errors import UserError
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.objectives import contrastive_loss, effective_rank, identity_loss, relational_loss
-from facial_rec.targets import HrTargets
+from facial_rec.finetuning.embedding_losses import contrastive_loss, effective_rank, identity_loss, relational_loss
+from facial_rec.finetuning.targets import HrTargets
 
 
 def unit(count: int, seed: int) -> Tensor:

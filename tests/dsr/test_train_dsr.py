@@ -11,10 +11,10 @@ import torch
 
 from dataset.batches import LowResolutionBatches, View
 from dataset.store import FaceStore
+from dsr.dsr_file import load_dsr
 from dsr.losses import LossWeights, RestorationLoss
 from dsr.network import DSR
 from dsr.train_dsr import main
-from dsr.weights import load_dsr
 from engine.checkpoint import load_checkpoint
 from engine.runtime import make_accelerator
 from engine.training import Optimisation, Training

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from facial_rec.edgeface import build
-from facial_rec.saving import save_weights
-from facial_rec.weights import Weights, read_weights
+from facial_rec.loading.saving import save_weights
+from facial_rec.loading.weights import Weights, read_weights
+from facial_rec.networks.edgeface import build
 
 
 def scattered(network: nn.Module, seed: int = 0) -> nn.Module:

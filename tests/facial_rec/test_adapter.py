@@ -4,11 +4,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from facial_rec.adapter import apply_adapter, read_adapter, write_adapter
-from facial_rec.edgeface import build
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.refusals import AdapterError
-from facial_rec.weights import read_weights
+from facial_rec.loading.adapter import apply_adapter, read_adapter, write_adapter
+from facial_rec.loading.refusals import AdapterError
+from facial_rec.loading.weights import read_weights
+from facial_rec.networks.edgeface import build
 
 FACTS = {"base_arch": "edgeface_xxs", "base_sha256": "0" * 64, "min_size_px": 6, "max_size_px": 16, "licence": "x"}
 

@@ -5,10 +5,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from facial_rec.branch import BranchedEdgeFace, is_branch, write_branch
-from facial_rec.edgeface import build
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.refusals import AdapterError
+from facial_rec.loading.branch import BranchedEdgeFace, is_branch, write_branch
+from facial_rec.loading.refusals import AdapterError
+from facial_rec.networks.edgeface import build
 from pipeline.deployment.deployed import DeployedError, load_deployed
 
 

@@ -13,12 +13,12 @@ import torch
 from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
-from facial_rec import archives
-from facial_rec.containers import Container, identify
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.hub import fetch
-from facial_rec.programs import AnyBatch, Program
-from facial_rec.refusals import (
+from facial_rec.loading import archives
+from facial_rec.loading.containers import Container, identify
+from facial_rec.loading.hub import fetch
+from facial_rec.loading.programs import AnyBatch, Program
+from facial_rec.loading.refusals import (
     DamagedError,
     HubError,
     MismatchError,
@@ -27,8 +27,8 @@ from facial_rec.refusals import (
     ValuesError,
     WeightsNotFoundError,
 )
-from facial_rec.selftest import check_sees
-from facial_rec.weights import read_weights
+from facial_rec.loading.selftest import check_sees
+from facial_rec.loading.weights import read_weights
 
 
 def changed(source, target, ending, edit):

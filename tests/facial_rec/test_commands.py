@@ -11,13 +11,13 @@ from safetensors import safe_open
 
 from engine.files import sha256_of
 from facial_rec import compare_weights, convert_weights, embed_images, get_weights, inspect_weights, list_weights
-from facial_rec.adapter import write_adapter
-from facial_rec.edgeface import ARCHITECTURES
-from facial_rec.finetuned import save_finetuned
-from facial_rec.hub import OFFICIAL, OFFICIAL_SHA256, fetch, fetch_official
 from facial_rec.inspect_weights import describe
-from facial_rec.notices import no_deprecation_notices
-from facial_rec.refusals import HubError
+from facial_rec.loading.adapter import write_adapter
+from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.hub import OFFICIAL, OFFICIAL_SHA256, fetch, fetch_official
+from facial_rec.loading.refusals import HubError
+from facial_rec.loading.torch_notices import no_deprecation_notices
+from facial_rec.networks.edgeface import ARCHITECTURES
 
 
 def run(main, *arguments):

@@ -3,7 +3,8 @@ import timm
 import torch
 from torch import nn
 
-from facial_rec.edgeface import (
+from facial_rec.loading.refusals import MismatchError
+from facial_rec.networks.edgeface import (
     ARCHITECTURES,
     EDGENEXT_WIDTHS,
     LowRankLinear,
@@ -15,7 +16,6 @@ from facial_rec.edgeface import (
     skeleton,
     stage_outputs,
 )
-from facial_rec.refusals import MismatchError
 
 # Published, in millions: EdgeFace's table 2; the quantised files hold the other two.
 PUBLISHED = {

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from facial_rec import sources
-from facial_rec.edgeface import build
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.finetuned import save_finetuned
-from facial_rec.programs import AnyBatch, load_script
-from facial_rec.refusals import FacesError, MismatchError, WeightsError, WeightsNotFoundError
-from facial_rec.weights import read_weights
+from facial_rec.loading import sources
+from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.programs import AnyBatch, load_script
+from facial_rec.loading.refusals import FacesError, MismatchError, WeightsError, WeightsNotFoundError
+from facial_rec.loading.weights import read_weights
+from facial_rec.networks.edgeface import build
 
 
 class Foreign(nn.Module):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dsr.dsr_file import load_dsr, save_dsr
 from dsr.network import DSR
-from dsr.weights import load_dsr, save_dsr
 from engine.checkpoint import load_checkpoint
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetune_edgeface import _bicubic_rows, main

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save
 
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.refusals import WeightsError
+from facial_rec.loading.refusals import WeightsError
 
 FILES = int(os.environ.get("EDGEFACE_FUZZ", "2000"))
 LONGEST_SECONDS = 10

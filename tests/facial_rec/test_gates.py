@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from facial_rec.finetuning.embedding_losses import uniformity
 from facial_rec.finetuning.gates import Gates
-from facial_rec.objectives import uniformity
 
 LIMITS = Gates(max_hr_drop=0.5, max_impostor_mean=0.2, min_rank_share=0.5, min_uniformity_share=0.5, max_overlap=0.05)
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from dataset.pairs import read_pairs
+from dataset.photographs.pairs import read_pairs
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.face_folder import embed_folder
-from pipeline.scores.folds import fold_accuracy
+from facial_rec.folder_embeddings import embed_folder
+from metrics.folds import fold_accuracy
 
 # Published for the float models, per cent; the files are their (or a sibling's) quantised linears.
 PUBLISHED = {"edgeface_xxs_q": 99.57, "edgeface_xs_q": 99.73}

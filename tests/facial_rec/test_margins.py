@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from facial_rec.margins import QualityMargin, margin_head, quality_of
+from facial_rec.finetuning.margins import QualityMargin, margin_head, quality_of
 
 
 def naive(head: QualityMargin, embeddings: torch.Tensor, person: list[int], quality: list[float]) -> float:

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from facial_rec.adapter import apply_adapter, read_adapter, write_adapter
 from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.loading.adapter import apply_adapter, read_adapter, write_adapter
+from facial_rec.loading.weights import read_weights
 from facial_rec.merge import main
-from facial_rec.weights import read_weights
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from facial_rec import archives, containers, pickles, programs, recognition, weights
-from facial_rec.containers import identify
-from facial_rec.edgeface import build
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.refusals import (
+from facial_rec.loading import architecture as recognition
+from facial_rec.loading import archives, containers, pickles, programs, weights
+from facial_rec.loading.containers import identify
+from facial_rec.loading.refusals import (
     DamagedError,
     MismatchError,
     NotWeightsError,
@@ -27,7 +27,8 @@ from facial_rec.refusals import (
     WeightsError,
     WeightsNotFoundError,
 )
-from facial_rec.weights import read_weights
+from facial_rec.loading.weights import read_weights
+from facial_rec.networks.edgeface import build
 
 
 class Payload:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from facial_rec import convert_weights
-from facial_rec.adapter import write_adapter
-from facial_rec.finetuned import save_finetuned
-from facial_rec.saving import save_weights
-from facial_rec.weights import read_weights
+from facial_rec.loading.adapter import write_adapter
+from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.saving import save_weights
+from facial_rec.loading.weights import read_weights
 
 State = dict[str, Tensor]
 

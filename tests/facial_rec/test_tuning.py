@@ -5,10 +5,17 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from facial_rec.adapter import read_adapter, write_adapter
-from facial_rec.ldc import LDCNet
-from facial_rec.refusals import AdapterError, MismatchError
-from facial_rec.tuning import Tune, _adapter_bytes, check_adapter_size, drop_paths, merged_state, prepare_tuning
+from facial_rec.finetuning.tuning import (
+    Tune,
+    _adapter_bytes,
+    check_adapter_size,
+    drop_paths,
+    merged_state,
+    prepare_tuning,
+)
+from facial_rec.loading.adapter import read_adapter, write_adapter
+from facial_rec.loading.refusals import AdapterError, MismatchError
+from facial_rec.networks.ldc import LDCNet
 
 
 def network() -> nn.Module:

@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from facial_rec.contents import contents_sha256
-from facial_rec.edgeface import ARCHITECTURES
-from facial_rec.finetuned import save_finetuned
-from facial_rec.refusals import DamagedError, MismatchError
-from facial_rec.saving import save_weights
-from facial_rec.weights import load_network, read_weights
+from facial_rec.loading.checksum import contents_sha256
+from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.refusals import DamagedError, MismatchError
+from facial_rec.loading.saving import save_weights
+from facial_rec.loading.weights import load_network, read_weights
+from facial_rec.networks.edgeface import ARCHITECTURES
 
 ALL = [*ARCHITECTURES, "edgeface_xs_gamma_045", "edgeface_xs_gamma_06_full_head"]
 PREFIXES = ["", "module.", "model.", "backbone.", "_orig_mod.", "module._orig_mod.model."]

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from dataset.store import FaceStore
+from dsr.dsr_file import save_dsr
 from dsr.network import DSR
-from dsr.weights import save_dsr
-from facial_rec.edgeface import build
-from facial_rec.finetuned import save_finetuned
+from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.networks.edgeface import build
 from pipeline.evaluate_dataset import main as evaluate_main
 
 NAMES = ["Anna, the first", 'Bo "B" Berg', "Çelik Öz", "dana evans", "Eve", "Finn", "Gil", "Hao", "Ida", "Jo"]

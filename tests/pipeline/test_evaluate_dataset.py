@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.degrade import shrink
-from dataset.images import write_png
+from dataset.photographs.images import write_png
 from dataset.store import FaceStore
-from dsr.weights import load_dsr
-from facial_rec.edgeface import build
+from dataset.views.degrade import shrink
+from dsr.dsr_file import load_dsr
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.finetuned import save_finetuned
+from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.networks.edgeface import build
+from metrics.folds import best_threshold
 from pipeline.choose_threshold import main as choose_main
 from pipeline.compare import main as compare_main
 from pipeline.evaluate_dataset import main as evaluate_main
 from pipeline.evaluation.embedder import embed_faces
 from pipeline.recognizer import Recognizer
-from pipeline.scores.folds import best_threshold
 
 NAMES = ["Anna, the first", 'Bo "B" Berg', "Çelik Öz", "dana evans", "Eve", "Finn", "Gil", "Hao", "Ida", "Jo"]
 

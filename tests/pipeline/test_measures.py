@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from metrics.comparisons import FAILED_SCORE
+from metrics.verification import d_prime
 from pipeline.evaluation.measures import verification_figures
-from pipeline.scores.comparisons import FAILED_SCORE
-from pipeline.scores.verification import d_prime
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dataset.degrade import enlarge
+from dataset.views.degrade import enlarge
 from pipeline.recognizer import Recognizer
 
 

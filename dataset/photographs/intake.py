@@ -1,0 +1,212 @@
+"""Photographs as users have them: found, named, attributed to people, read and aligned."""
+
+import csv
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataset.photographs.align import FACE_PX, AlignError, align
+from dataset.photographs.detect import FaceDetector
+from dataset.photographs.images import read_image
+from dataset.photographs.layout import INDEX, LayoutError, identify, list_images, one_name, read_index
+from engine.errors import UserError
+
+FindLandmarks = Callable[[str, NDArray[np.uint8]], list[NDArray[np.float64]]]
+"""From a photograph's path below its folder and its (H, W, 3) RGB pixels to the five landmarks (5, 2) of each face in
+it, the most important first; a list or a detector."""
+
+POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+_COLUMNS = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
+
+
+class IntakeError(UserError):
+    """Photographs that cannot be told apart, or a list of landmarks that is none."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph before it is read."""
+
+    source: str
+    """Path below the photographs' folder, with forward slashes."""
+    person: str
+    image: str
+    """Path that its face will have below `hr_images`."""
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+def gather(photos: Path, pattern: str | None, leave_out: Collection[Path] = ()) -> tuple[Path, list[Photo], str]:
+    """Find photographs and say whose they are.
+
+    Args:
+        photos: An index CSV, or a folder (of folders of people, of files, or with an index.csv).
+        pattern: Regular expression that finds the person in a file's stem.
+        leave_out: Folders and files below that folder which hold no photographs.
+
+    Returns:
+        The folder that sources are relative to, the photographs, and the rule that named the people.
+
+    Raises:
+        LayoutError: Nothing there, or an image without a person.
+        IntakeError: People whose folders would have one name.
+    """
+    index = photos if photos.suffix.lower() == ".csv" else photos / INDEX
+    root = index.parent if photos.suffix.lower() == ".csv" else photos
+    if photos.suffix.lower() == ".csv" and not index.is_file():
+        raise LayoutError(f"{photos}: no such index; check the path")
+    if index.is_file():
+        if pattern is not None:
+            raise LayoutError(f"--identity-pattern: {index} says whose the faces are; leave out one of them")
+        rows = read_index(index, root)
+        extra = [{key: row[key] for key in row if key not in ("image", "person", "source")} for row in rows]
+        named = [(row["image"], row["person"], each) for row, each in zip(rows, extra, strict=True)]
+        return root, _with_names(named), f"index {index}"
+    faces, rule = identify(root, list_images(root, leave_out), pattern)
+    return root, _with_names([(face.image, face.person, {}) for face in faces]), rule
+
+
+def digests(root: Path, photos: list[Photo]) -> dict[str, str]:
+    """Return source to SHA-256 of each file."""
+    found = {}
+    for photo in photos:
+        with (root / photo.source).open("rb") as file:
+            found[photo.source] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def read_face(root: Path, photo: Photo, find_landmarks: FindLandmarks) -> NDArray[np.uint8]:
+    """Read a photograph as an aligned face, (112, 112, 3) uint8 RGB.
+
+    Raises:
+        ImageError: It cannot be read.
+        AlignError: It is not 112x112 and has no landmarks, or wrong ones.
+    """
+    image = read_image(root / photo.source)
+    landmarks = find_landmarks(photo.source, image)
+    if landmarks:
+        return align(image, landmarks[0])
+    height, width = image.shape[:2]
+    if (height, width) != (FACE_PX, FACE_PX):
+        raise AlignError(
+            f"{root / photo.source}: {width}x{height} and no face found; give aligned 112x112 faces, or --landmarks"
+        )
+    return image
+
+
+def read_landmarks(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Read a CSV: `image` (or `file`), `left_eye_x`, `left_eye_y`, `right_eye_x` ... `mouth_right_y`.
+
+    Returns:
+        A photograph's path below its folder to its (5, 2) landmarks.
+
+    Raises:
+        IntakeError: The file is missing or not UTF-8 CSV, a column is missing, or a value is not a number.
+    """
+    if not path.is_file():
+        raise IntakeError(f"{path}: no such list of landmarks; check the path")
+    table: dict[str, NDArray[np.float64]] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            for row in reader:
+                table[row.get("image") or row.get("file") or ""] = _points(path, reader.line_num, row)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise IntakeError(f"{path}: not a UTF-8 CSV file ({error}); save it as CSV UTF-8") from None
+    if not table:
+        raise IntakeError(f"{path}: no landmarks in it; expected image,{','.join(_COLUMNS)}")
+    return table
+
+
+def names_of_nothing(path: Path, table: dict[str, NDArray[np.float64]], photos: list[Photo]) -> list[str]:
+    """Return the names in a list of landmarks that are no photograph's.
+
+    Raises:
+        IntakeError: All of them are.
+    """
+    unknown = sorted(table.keys() - {photo.source for photo in photos})
+    if len(unknown) == len(table):
+        raise IntakeError(
+            f"{path}: none of its {len(table)} names is a photograph, the first is {unknown[0]!r}; write paths below "
+            f"the photographs' folder, such as {photos[0].source!r}"
+        )
+    return unknown
+
+
+def listed_landmarks(table: dict[str, NDArray[np.float64]]) -> FindLandmarks:
+    """Return landmarks as listed."""
+    return lambda source, image: [table[source]] if source in table else []
+
+
+def with_detector(listed: FindLandmarks) -> FindLandmarks:
+    """Return landmarks as listed, else those that the detector finds; faces of 112x112 are left as they are.
+
+    The detector is loaded when the first photograph needs it.
+    """
+
+    @cache
+    def detector() -> FaceDetector:
+        return FaceDetector()
+
+    def find(source: str, image: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+        known = listed(source, image)
+        if known or image.shape[:2] == (FACE_PX, FACE_PX):
+            return known
+        return [face.landmarks for face in detector().detect(image)]
+
+    return find
+
+
+def _points(path: Path, line: int, row: dict[str, str]) -> NDArray[np.float64]:
+    try:
+        return np.array([float(row[column]) for column in _COLUMNS]).reshape(5, 2)
+    except (KeyError, TypeError, ValueError) as error:
+        raise IntakeError(f"{path}, line {line}: {error}; expected the columns image,{','.join(_COLUMNS)}") from None
+
+
+def _with_names(named: list[tuple[str, str, dict[str, str]]]) -> list[Photo]:
+    """Choose file names that are valid and different on every system, however it treats case."""
+    folders: dict[str, str] = {}
+    taken: set[str] = set()
+    photos = []
+    for source, person, attributes in named:
+        folder = _portable(person)
+        for name in (_folded(folder), one_name(person)):
+            other = folders.setdefault(name, person)
+            if other != person:
+                raise IntakeError(
+                    f"{other!r} and {person!r}: two people whose folders are one on some systems, or whose names "
+                    "differ in spaces alone; rename one of them"
+                )
+        stem = stem_once = _portable(_stem_below_person(source, person))
+        number = 1
+        while _folded(f"{folder}/{stem}") in taken:
+            number += 1
+            stem = f"{stem_once}_{number}"
+        taken.add(_folded(f"{folder}/{stem}"))
+        photos.append(Photo(source, person, f"{folder}/{stem}.png", attributes))
+    return photos
+
+
+def _stem_below_person(source: str, person: str) -> str:
+    """Return the path without suffix, and without the person's folder; deeper folders become part of the name."""
+    stem = source.rpartition(".")[0] or source
+    return stem.removeprefix(f"{person}/").replace("/", "_")
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _portable(name: str) -> str:
+    """Replace what Windows does not allow in a file name, and a leading dot, by an underscore."""
+    name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name)
+    name = re.sub(r"^\.|[. ]$", "_", name)
+    reserved = re.match(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)", name)
+    return f"_{name}" if reserved else name

@@ -1,0 +1,204 @@
+"""Which folders of a prepared data set hold HR and VLR faces, and whose face each is.
+
+    {train,val,test}_processed/
+        hr_images/<person>/<stem>.png           112x112 RGB
+        vlr_images/<size>px/<person>/<stem>.png low-resolution copies, e.g. vlr_images/16px
+        vlr_images/<person>/<stem>.png          or low-resolution photographs of any size
+        index.csv                               image (below hr_images), person, source, further columns
+        pairs.txt (or pairs.csv)                optional: LFW pairs of which both images are here
+
+A person comes from the index, else from the first sub-folder, else from a pattern on the file's name.
+"""
+
+import csv
+import os
+import re
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset.photographs.images import SUFFIXES
+from engine.errors import UserError
+
+SPLITS = ("train", "val", "test")
+HR_FOLDER, VLR_FOLDER, INDEX, PAIRS = "hr_images", "vlr_images", "index.csv", "pairs.txt"
+SHEET = "contact_sheet.png"
+"""Beside the splits."""
+
+
+class LayoutError(UserError):
+    """A folder or an index that does not say which faces it holds."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """An image and whose face it shows."""
+
+    image: str
+    """Path below the images' folder, with forward slashes."""
+    person: str
+
+    @property
+    def key(self) -> str:
+        """The path without its suffix: what an HR image and its VLR copies share."""
+        return self.image.rpartition(".")[0]
+
+
+def one_name(person: str) -> str:
+    """Return what all ways to write a person's name share: case, spaces and the form of accents do not count."""
+    return unicodedata.normalize("NFC", " ".join(person.casefold().split()))
+
+
+def split_folder(root: Path, split: str) -> Path:
+    """Return the folder of a split ("train", "val" or "test")."""
+    return root / f"{split}_processed"
+
+
+def hr_faces(folder: Path, pattern: str | None = None) -> tuple[list[Face], str]:
+    """List the HR faces of a split's folder, and the rule that said whose they are.
+
+    Args:
+        folder: A split's folder.
+        pattern: Regular expression on the file's stem, used where there is neither index nor sub-folder.
+
+    Raises:
+        LayoutError: No images, a damaged index, or an image without a person.
+    """
+    images = folder / HR_FOLDER
+    index = folder / INDEX
+    if index.is_file():
+        return [Face(row["image"], row["person"]) for row in read_index(index, images)], f"index {index}"
+    return identify(images, list_images(images), pattern)
+
+
+def vlr_images(folder: Path, faces: list[Face]) -> dict[int | None, dict[str, Path]]:
+    """Find the low-resolution images of a split.
+
+    Args:
+        folder: A split's folder.
+        faces: Its HR faces.
+
+    Returns:
+        Size in pixels (None for photographs of any size) to {`Face.key`: file}; empty without `vlr_images`.
+
+    Raises:
+        LayoutError: A low-resolution image without its HR face.
+    """
+    root = folder / VLR_FOLDER
+    known = {face.key for face in faces}
+    found: dict[int | None, dict[str, Path]] = {}
+    for image in list_images(root) if root.is_dir() else []:
+        first, _, rest = image.partition("/")
+        size = re.fullmatch(r"(\d+)px", first)
+        key = (rest if size else image).rpartition(".")[0]
+        if key not in known:
+            raise LayoutError(f"{root / image}: no {HR_FOLDER}/{key} to compare with; add it or remove this file")
+        found.setdefault(int(size[1]) if size else None, {})[key] = root / image
+    return found
+
+
+def list_images(folder: Path, leave_out: Collection[Path] = ()) -> list[str]:
+    """Return the images below a folder, sorted, as paths with forward slashes; hidden files are passed over.
+
+    Args:
+        folder: Links in it are followed.
+        leave_out: Folders and files below it that are passed over as well.
+
+    Raises:
+        LayoutError: The folder is missing or holds no image, or a name is not UTF-8.
+    """
+    if not folder.is_dir():
+        raise LayoutError(f"{folder}: no such folder; check the path")
+    out = {os.path.realpath(each) for each in leave_out}
+    found = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if _is_wanted(Path(place, name), out))
+        images = (Path(place, name) for name in files if Path(name).suffix.lower() in SUFFIXES)
+        found += [image.relative_to(folder).as_posix() for image in images if _is_wanted(image, out)]
+    if not found:
+        raise LayoutError(f"{folder}: no images ({', '.join(sorted(SUFFIXES))}) in it; check the path")
+    for image in found:
+        if re.search("[\ud800-\udfff]", image):  # how Python holds bytes that are no text
+            raise LayoutError(f"{folder}: the name {ascii(image)} is not UTF-8; rename the file or its folder")
+    return sorted(found)
+
+
+def _is_wanted(path: Path, out: set[str]) -> bool:
+    return not path.name.startswith(".") and (not out or os.path.realpath(path) not in out)
+
+
+def identify(folder: Path, images: list[str], pattern: str | None) -> tuple[list[Face], str]:
+    """Say whose face each image shows: its first sub-folder, else a pattern on its stem.
+
+    Args:
+        folder: Where the images are, for the messages.
+        images: Paths below it.
+        pattern: Regular expression; its first group, or all that it matches at the start, is the person.
+
+    Returns:
+        The faces, and the rule used in words.
+
+    Raises:
+        LayoutError: An image in no sub-folder that the pattern does not match, or a pattern that is not one.
+    """
+    nested = sum("/" in image for image in images)
+    if nested == len(images) and pattern is not None:
+        raise LayoutError(
+            f"--identity-pattern: the images of {folder} lie in folders, by which people are told apart; "
+            "leave the pattern out, or put the files side by side"
+        )
+    if nested == len(images):
+        return [Face(image, image.partition("/")[0]) for image in images], "name of the sub-folder"
+    if nested:
+        raise LayoutError(
+            f"{folder}: {len(images) - nested} images lie beside folders of people (the first is "
+            f"{next(image for image in images if '/' not in image)}); move them into a person's folder"
+        )
+    if pattern is None:
+        raise LayoutError(
+            f"{folder}: images without folders of people; say whose they are with an index CSV (image,person) or a "
+            r"pattern, e.g. --identity-pattern '(.+)_\d+'"
+        )
+    return [Face(image, _person_of(Path(image).stem, pattern)) for image in images], f"pattern {pattern}"
+
+
+def read_index(path: Path, folder: Path) -> list[dict[str, str]]:
+    """Read an index CSV: UTF-8, a header with `image` and `person`, further columns kept.
+
+    Args:
+        path: The CSV file.
+        folder: The images are paths below it.
+
+    Raises:
+        LayoutError: Not such a CSV, an empty field, an image named twice or missing.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise LayoutError(f"{path}: not a UTF-8 CSV file ({error}); save it as CSV UTF-8") from None
+    seen: set[str] = set()
+    for line, row in enumerate(rows, 2):
+        image, person = row.get("image"), row.get("person")
+        if not image or not person or None in row or None in row.values():
+            raise LayoutError(f"{path}, line {line}: expected the columns image and person, found {row}; mend the line")
+        if image in seen:
+            raise LayoutError(f"{path}, line {line}: {image} is named twice; remove one line")
+        if not (folder / image).is_file():
+            raise LayoutError(f"{path}, line {line}: {folder / image} does not exist; mend or remove the line")
+        seen.add(image)
+    if not rows:
+        raise LayoutError(f"{path}: no lines below the header; expected the columns image and person")
+    return rows
+
+
+def _person_of(stem: str, pattern: str) -> str:
+    try:
+        match = re.match(pattern, stem)
+    except re.error as error:
+        raise LayoutError(f"--identity-pattern {pattern}: not a regular expression ({error})") from None
+    person = match and (match[1] if match.re.groups else match[0])
+    if not person:
+        raise LayoutError(rf"{stem}: --identity-pattern {pattern} finds no person in it; a pattern is e.g. '(.+)_\d+'")
+    return person

@@ -1,0 +1,1 @@
+"""What becomes of a face before a network sees it: shrunk, degraded, varied, enlarged."""

@@ -1,0 +1,60 @@
+"""Embedding the images of a folder, batch by batch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from dataset.photographs.images import read_image
+from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.networks.edgeface import INPUT_SIZE_PX
+
+
+@torch.no_grad()
+def embed_folder(
+    edgeface: EdgeFaceEmbedding, folder: Path, images: list[str], batch: int, flip: bool
+) -> NDArray[np.float32]:
+    """Embed aligned faces.
+
+    Args:
+        edgeface: The recogniser.
+        folder: Where the images are.
+        images: Their paths below it; of any size, resized to 112x112.
+        batch: Faces at a time.
+        flip: Whether to add the mirror image's embedding before normalising.
+
+    Returns:
+        (N, 512) unit embeddings, in the order of `images`.
+
+    Raises:
+        ImageError: An image cannot be read.
+    """
+    device = next(edgeface.parameters(), torch.zeros(0)).device
+    parts = []
+    with tqdm(total=len(images), unit="face", disable=None) as progress:
+        for faces in _batches(folder, images, batch):
+            faces = faces.to(device)
+            embeddings = edgeface(faces)
+            if flip:
+                embeddings = F.normalize(embeddings + edgeface(faces.flip(-1)))
+            parts.append(embeddings.cpu().numpy())
+            progress.update(len(faces))
+    return np.concatenate(parts)
+
+
+def _batches(folder: Path, images: list[str], batch: int) -> Iterator[Tensor]:
+    for start in range(0, len(images), batch):
+        yield torch.stack([_face(folder / image) for image in images[start : start + batch]])
+
+
+def _face(path: Path) -> Tensor:
+    face = torch.from_numpy(read_image(path)).permute(2, 0, 1) / 255
+    if face.shape[-2:] == (INPUT_SIZE_PX, INPUT_SIZE_PX):
+        return face
+    size = (INPUT_SIZE_PX, INPUT_SIZE_PX)
+    return F.interpolate(face[None], size, mode="bicubic", antialias=True, align_corners=False)[0].clamp(0, 1)

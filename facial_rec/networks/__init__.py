@@ -1,0 +1,1 @@
+"""The networks that EdgeFace files hold."""

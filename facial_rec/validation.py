@@ -1,0 +1,168 @@
+"""Verification on held-out people, as both trainings use it to choose their best weights."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dataset.store import FaceStore
+from dataset.views.degrade import Degradation, enlarge, realistic_canvas, shrink
+from engine.errors import UserError
+from engine.randomness import generator_for
+from metrics.verification import best_accuracy, eer, tar_at_far
+
+SIZES_PX = (8, 12, 16, 24, 32)
+BATCH = 64
+
+Restore = Callable[[Tensor], Tensor]
+"""(B, 3, 112, 112) bicubic canvas in [0, 1] -> (B, 3, 112, 112) in [0, 1]."""
+
+
+class ValidationError(UserError):
+    """A validation split on which verification cannot be measured."""
+
+
+class VerificationSet:
+    """Held-out faces with their HR embeddings: the gallery that each measurement is made against.
+
+    Each pair has an HR face, embedded by the original recogniser, on one side and another photograph, shown at low
+    resolution, on the other: all such pairs, genuine and impostor.
+
+    Args:
+        store: Faces of people who take no part in the training.
+        gallery: The original recogniser.
+        limit: Most faces used: whole people, drawn by a fixed seed, those with several photographs first.
+        degradation: How faces become small; "real" is the same for a face at each measurement.
+
+    Raises:
+        ValidationError: Fewer than two people, or nobody with two photographs.
+    """
+
+    def __init__(
+        self, store: FaceStore, gallery: nn.Module, limit: int = 1000, degradation: Degradation = "clean"
+    ) -> None:
+        self._degradation = degradation
+        rows = _choose_rows(store.person, limit)
+        self.person = store.person[rows]
+        people = len(set(self.person))
+        if people < 2 or people == len(rows):
+            whole = len(rows) == len(store.person)
+            raise ValidationError(
+                f"{store.path}: verification needs two people and somebody with two photographs; {len(rows)} "
+                f"photographs show {people} of them; "
+                + ("prepare a larger set" if whole else f"raise --validation-faces, {limit} now")
+            )
+        self._store, self._rows = store, rows
+        self.recogniser = gallery
+        self.device = next(gallery.parameters(), torch.zeros(0)).device
+        self.samples = self._faces(np.arange(min(10, len(rows))))
+
+    @cached_property
+    def gallery(self) -> Tensor:
+        """Unit embeddings (N, D) of the full-size faces, made when they are first needed."""
+        return self.embed(lambda faces: faces, self.recogniser)
+
+    def measure(
+        self,
+        restore: Restore,
+        recogniser: nn.Module | None = None,
+        sizes_px: tuple[int, ...] = SIZES_PX,
+        pictures: bool = False,
+    ) -> dict[str, dict[str, Any]]:
+        """Return identity loss, TAR at FAR 1 % and 0.1 %, EER and accuracy for each size.
+
+        Args:
+            restore: The super-resolver.
+            recogniser: Embeds the restored faces; None is the gallery's own.
+            sizes_px: Sizes to shrink to; 112 leaves the face as it is and skips `restore`.
+            pictures: Measure PSNR and SSIM too, which costs more than all the rest.
+        """
+        return {str(size): self._measure(size, restore, recogniser or self.recogniser, pictures) for size in sizes_px}
+
+    @torch.no_grad()
+    def _measure(self, size_px: int, restore: Restore, recogniser: nn.Module, pictures: bool) -> dict[str, Any]:
+        embeddings: list[Tensor] = []
+        sums = {"psnr": 0.0, "ssim": 0.0} if pictures else {}
+        for rows in np.array_split(np.arange(len(self._rows)), -(-len(self._rows) // BATCH)):
+            faces = self._faces(rows)
+            seen = restore(self._small(faces, rows, size_px)).float() if size_px < faces.shape[-1] else faces
+            embeddings.append(recogniser(seen))
+            for name, value in _likeness(seen, faces).items() if pictures else ():
+                sums[name] += value * len(rows)
+        means = {name: value / len(self._rows) for name, value in sums.items()}
+        return {**means, **self._verify(torch.cat(embeddings))}
+
+    def _small(self, faces: Tensor, rows: "np.ndarray[Any, Any]", size_px: int) -> Tensor:
+        if self._degradation == "clean":
+            return enlarge(shrink(faces, size_px))
+        return realistic_canvas(faces, torch.full((len(faces),), size_px), torch.from_numpy(self._rows[rows]).long())
+
+    def _verify(self, probes: Tensor) -> dict[str, Any]:
+        scores = (self.gallery @ probes.T).cpu().numpy()
+        same = self.person[:, None] == self.person[None, :]
+        other_photograph = ~np.eye(len(self.person), dtype=bool)
+        genuine, impostor = np.sort(scores[same & other_photograph]), np.sort(scores[~same])
+        return {
+            "identity": 1 - float((self.gallery * probes).sum(1).mean()),
+            "tar@far=1e-2": _tar(genuine, impostor, 1e-2),
+            "tar@far=1e-3": _tar(genuine, impostor, 1e-3),
+            "eer": eer(genuine, impostor).value,
+            "accuracy": best_accuracy(genuine, impostor),
+            "genuine_mean": float(genuine.mean()),
+            "impostor_mean": float(impostor.mean()),
+        }
+
+    def _faces(self, rows: "np.ndarray[Any, Any]") -> Tensor:
+        return self._store.batch(self._rows[rows]).to(self.device).float() / 255
+
+    @torch.no_grad()
+    def embed(self, restore: Restore, recogniser: nn.Module) -> Tensor:
+        """Return the unit embeddings (N, D) of the full-size faces after `restore`."""
+        parts = np.array_split(np.arange(len(self._rows)), -(-len(self._rows) // BATCH))
+        return torch.cat([recogniser(restore(self._faces(rows))) for rows in parts])
+
+
+def _likeness(seen: Tensor, faces: Tensor) -> dict[str, float]:
+    from torchmetrics.functional.image import (  # here, since two seconds of imports are not for --help to wait for
+        peak_signal_noise_ratio,
+        structural_similarity_index_measure,
+    )
+
+    psnr = peak_signal_noise_ratio(seen, faces, data_range=1.0, dim=(1, 2, 3))
+    ssim = structural_similarity_index_measure(seen, faces, data_range=1.0)
+    return {"psnr": float(psnr), "ssim": float(ssim if isinstance(ssim, Tensor) else ssim[0])}
+
+
+def ranking(measured: dict[str, dict[str, Any]]) -> float:
+    """Return what the best epoch is chosen by: mean TAR over the sizes, at FAR 0.1 %, or 1 % with few impostors."""
+    for name in ("tar@far=1e-3", "tar@far=1e-2"):
+        rates = [figures[name] for figures in measured.values()]
+        if None not in rates:
+            return float(np.mean(rates))
+    return float(np.mean([figures["accuracy"] for figures in measured.values()]))
+
+
+def table_line(measured: dict[str, dict[str, Any]], name: str = "tar@far=1e-2") -> str:
+    """Return one figure of each size as text, as "8: 0.312  12: 0.701"."""
+    cells = {size: figures[name] for size, figures in measured.items()}
+    return "  ".join(
+        f"{size}: " + ("not measurable" if value is None else f"{value:.3f}") for size, value in cells.items()
+    )
+
+
+def _tar(genuine: "np.ndarray[Any, Any]", impostor: "np.ndarray[Any, Any]", far: float) -> float | None:
+    result = tar_at_far(genuine, impostor, far)
+    return result.tar if result.measurable else None
+
+
+def _choose_rows(person: "np.ndarray[Any, Any]", limit: int) -> "np.ndarray[Any, Any]":
+    """Return sorted rows of whole people, up to `limit`: those with several photographs come first."""
+    people, counts = np.unique(person, return_counts=True)
+    order = torch.randperm(len(people), generator=generator_for(0, "validation")).numpy()
+    order = order[np.argsort(counts[order] < 2, kind="stable")]
+    taken = np.cumsum(counts[order]) <= limit
+    taken[0] = True
+    return np.flatnonzero(np.isin(person, people[order[taken]]))

@@ -1,1 +1,0 @@
-"""Figures of score sets, NumPy only: verification, identification, folds, intervals."""

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from dataset.store import FaceStore
+from dataset.views.degrade import enlarge, shrink
+from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.validation import ValidationError, VerificationSet, ranking
+
+
+def test_the_figures_are_those_of_a_naive_loop(dataset_root: Path, edgeface_file: Path) -> None:
+    store, recogniser = FaceStore.open(dataset_root / "val_processed"), EdgeFaceEmbedding(edgeface_file)
+    measured = VerificationSet(store, recogniser).measure(lambda canvas: canvas, sizes_px=(16,), pictures=True)["16"]
+    faces = store.batch(np.arange(len(store))).float() / 255
+    canvas = enlarge(shrink(faces, 16))
+    with torch.no_grad():
+        gallery, probes = recogniser(faces), recogniser(canvas)
+    genuine, impostor = [], []
+    for i in range(len(store)):
+        for j in range(len(store)):
+            if i != j:
+                same = store.person[i] == store.person[j]
+                (genuine if same else impostor).append(float(gallery[i] @ probes[j]))
+    assert measured["genuine_mean"] == pytest.approx(np.mean(genuine), abs=1e-5)
+    assert measured["impostor_mean"] == pytest.approx(np.mean(impostor), abs=1e-5)
+    threshold = sorted(impostor, reverse=True)[int(0.01 * len(impostor))]
+    assert measured["tar@far=1e-2"] == pytest.approx(np.mean(np.array(genuine) > threshold), abs=1e-9)
+    assert measured["identity"] == pytest.approx(1 - float((gallery * probes).sum(1).mean()), abs=1e-5)
+    psnr = [-10 * np.log10(float(F.mse_loss(a, b))) for a, b in zip(canvas, faces, strict=True)]
+    assert measured["psnr"] == pytest.approx(np.mean(psnr), rel=1e-3)
+
+
+def test_the_ranking_uses_the_strictest_measurable_rate() -> None:
+    few = {"8": {"tar@far=1e-3": None, "tar@far=1e-2": 0.5, "accuracy": 0.9}}
+    many = {"8": {"tar@far=1e-3": 0.2, "tar@far=1e-2": 0.5, "accuracy": 0.9}}
+    none = {"8": {"tar@far=1e-3": None, "tar@far=1e-2": None, "accuracy": 0.9}}
+    assert [ranking(each) for each in (few, many, none)] == [0.5, 0.2, 0.9]
+
+
+def test_people_with_one_photograph_each_cannot_be_verified(tmp_path: Path, edgeface_file: Path) -> None:
+    faces = np.random.default_rng(0).integers(0, 255, (3, 112, 112, 3), np.uint8)
+    store = FaceStore.build(tmp_path, iter(faces), ["a.png", "b.png", "c.png"], ["a", "b", "c"])
+    with pytest.raises(ValidationError, match="somebody with two photographs"):
+        VerificationSet(store, EdgeFaceEmbedding(edgeface_file))
+
+
+def test_realistic_views_are_harder_and_the_same_each_time(dataset_root: Path, edgeface_file: Path) -> None:
+    store, recogniser = FaceStore.open(dataset_root / "val_processed"), EdgeFaceEmbedding(edgeface_file)
+    clean, *real = (
+        VerificationSet(store, recogniser, degradation=kind).measure(lambda canvas: canvas, None, (16,), True)["16"]
+        for kind in ("clean", "real", "real")
+    )
+    assert real[0] == real[1] and real[0]["psnr"] < clean["psnr"]
+
+
+def test_a_limit_that_leaves_one_person_is_named(dataset_root: Path, edgeface_file: Path) -> None:
+    store = FaceStore.open(dataset_root / "val_processed")
+    with pytest.raises(ValidationError, match="4 photographs show 1 of them; raise --validation-faces, 4 now"):
+        VerificationSet(store, EdgeFaceEmbedding(edgeface_file), limit=4)
