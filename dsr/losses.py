@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from dataset.views.augment import displace
 from engine.errors import UserError
+from facial_rec.finetuning.bank import others
 from facial_rec.finetuning.embedding_losses import (
     Recogniser,
     contrastive_loss,
@@ -53,6 +54,8 @@ class RestorationLoss:
         gather: Collects HR embeddings and person numbers of all processes (identity when there is one).
         displace_px: Recognisers see the restored face displaced by up to this, at random: otherwise the network
             learns fine patterns, locked to the recogniser's patches, that mean a person to it and noise to a viewer.
+        banks: For each recogniser its embeddings (G, D) of other training faces (`facial_rec.finetuning.bank`), which
+            then stand for the batch in the contrastive and the relational term.
     """
 
     def __init__(
@@ -63,12 +66,13 @@ class RestorationLoss:
         judge: Callable[[Tensor], Tensor] | None = None,
         gather: Callable[[Tensor], Tensor] = lambda value: value,
         displace_px: float = 0.0,
+        banks: Sequence[Tensor] | None = None,
     ) -> None:
         self.weights = weights
         self._displace_px = displace_px
         self.recognisers = recognisers
         self._perceptual, self._judge = perceptual, judge
-        self._gather = gather
+        self._gather, self._banks = gather, banks
 
     def __call__(
         self, restored: Tensor, faces: Tensor, person: Tensor, draws: Tensor, known: list[Tensor] | None = None
@@ -115,11 +119,12 @@ class RestorationLoss:
             terms = {"identity": identity_loss(embeddings, targets)}
             if self.weights.feature and target_maps:
                 terms["feature"] = feature_loss(maps, target_maps)
+            bank = self._banks[number] if self._banks else None
+            gallery, same = others(targets, person, self._gather, bank)
             if self.weights.contrastive:
-                positives = person[:, None] == self._gather(person)[None, :]
-                terms["contrastive"] = contrastive_loss(embeddings, targets, self._gather(targets), positives)
+                terms["contrastive"] = contrastive_loss(embeddings, targets, gallery, same)
             if self.weights.relational:
-                terms["relational"] = relational_loss(embeddings, targets, self._gather(targets))
+                terms["relational"] = relational_loss(embeddings, targets, gallery)
             if len(self.recognisers) > 1:
                 sums[f"identity {number}"] = terms["identity"].detach()
             for name, value in terms.items():

@@ -24,6 +24,7 @@ from engine.runloop import RunLoop
 from engine.runtime import make_accelerator, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training, steps_of
 from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.finetuning.bank import memory_bank
 from facial_rec.finetuning.targets import HrTargets
 from facial_rec.validation import VerificationSet, ranking, table_line
 
@@ -71,6 +72,7 @@ class TrainConfig:
     feature: Annotated[float, typer.Option(min=0, help="Weight of matching EdgeFace's stages.")] = 0.18
     contrastive: Annotated[float, typer.Option(min=0, help="Weight of InfoNCE against other people.")] = 0.0
     relational: Annotated[float, typer.Option(min=0, help="Weight of matching similarities within a batch.")] = 0.0
+    bank: options.Bank = 0
     tv: Annotated[float, typer.Option(min=0, help="Weight of total variation.")] = 1e-5
     perceptual: Annotated[float, typer.Option(min=0, help="Weight of VGG-19 features (downloads them).")] = 0.0
     adversarial: Annotated[
@@ -147,7 +149,9 @@ class _Run:
         weights = LossWeights(*(getattr(config, term.name) for term in fields(LossWeights)))
         perceptual = vgg_distance(device) if config.perceptual else None
         judge = self.adversary.judge if self.adversary else None
-        self.loss = RestorationLoss(weights, recognisers, perceptual, judge, accelerator.gather, config.displace)
+        store, seed = batches.store, config.seed
+        banks = [memory_bank(each, store, config.bank, seed, device) for each in recognisers] if config.bank else None
+        self.loss = RestorationLoss(weights, recognisers, perceptual, judge, accelerator.gather, config.displace, banks)
         ahead = not (batches.view.changes_faces or config.feature)
         self.targets = [HrTargets(each, batches.store, device) for each in recognisers] if ahead else None
         kept = {"best": -1.0}

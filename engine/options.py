@@ -30,6 +30,10 @@ Degradation = Annotated[
 Jitter = Annotated[float, typer.Option(min=0, max=2, help="Augmentation: pose, light and colour; 0 is off.")]
 Blend = Annotated[float, typer.Option(min=0, max=1, help="Augmentation: share of faces blended with others.")]
 Cutout = Annotated[float, typer.Option(min=0, max=1, help="Augmentation: share of faces with a patch hidden.")]
+Bank = Annotated[
+    int,
+    typer.Option(min=0, help="Training faces that stand for the batch as neighbours and as others; 0: the batch."),
+]
 Compile = Annotated[bool, typer.Option(help="Compile the network with torch.compile.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of everything.")]
 SaveEvery = Annotated[int, typer.Option(min=1, help="Batches between checkpoints.")]

@@ -19,6 +19,7 @@ from engine.runloop import RunLoop
 from engine.runtime import make_accelerator, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training, steps_of
 from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.finetuning.bank import memory_bank
 from facial_rec.finetuning.config import FinetuneConfig
 from facial_rec.finetuning.embedding_losses import effective_rank, uniformity
 from facial_rec.finetuning.gates import Gates, shown
@@ -87,7 +88,9 @@ class _Run:
         chain = Chain(network, dsr, head, joint=config.joint, watched=config.feature > 0)
         learning = [weight for weight in network.parameters() if weight.requires_grad]
         teacher = EdgeFaceEmbedding(config.teacher, device=accelerator.device) if config.teacher else None
-        self.loss = TuningLoss(_weights(config), original, teacher, learning, accelerator.gather)
+        store, device = batches.store, accelerator.device
+        bank = memory_bank(original, store, config.bank, config.seed, device) if config.bank else None
+        self.loss = TuningLoss(_weights(config), original, teacher, learning, accelerator.gather, bank)
         self.gates = _gates(config)
         steps = steps_of(config.epochs * len(batches), config.accumulate)
         settings = Optimisation(steps, config.rate, config.warmup, config.weight_decay, config.clip, config.ema)

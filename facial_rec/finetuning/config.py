@@ -75,6 +75,7 @@ class FinetuneConfig:
         float, typer.Option(min=0, help="Weight of the mean squared distance of the weights to where they started.")
     ] = 0.0
     contrastive: Annotated[float, typer.Option(min=0, help="Weight of InfoNCE against other people.")] = 0.0
+    bank: options.Bank = 0
     margin: Annotated[float, typer.Option(min=0, help="Weight of the margin loss over training people.")] = 0.01
     margin_kind: Annotated[MarginKind, typer.Option(help="Which margin loss.")] = "cosface"
     compile: options.Compile = False

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dataset.batches import Batch
+from facial_rec.finetuning.bank import others
 from facial_rec.finetuning.embedding_losses import (
     Recogniser,
     contrastive_loss,
@@ -42,6 +43,8 @@ class TuningLoss:
         anchored: The weights that learn; the "anchor" term is their mean squared distance from where they started
             (L2-SP, Li et al., ICML 2018, arXiv 1802.01483).
         gather: Collects embeddings and person numbers of all processes (identity when there is one).
+        bank: (G, 512) the original's embeddings of other training faces (`bank.memory_bank`), which then stand for
+            the batch in the relational and the contrastive term.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class TuningLoss:
         teacher: nn.Module | None = None,
         anchored: Iterable[nn.Parameter] = (),
         gather: Callable[[Tensor], Tensor] = lambda value: value,
+        bank: Tensor | None = None,
     ) -> None:
+        self._bank = bank
         self.weights, self._original, self._teacher, self._gather = weights, original, teacher, gather
         self._anchored = [(weight, weight.detach().clone()) for weight in anchored] if weights.anchor else []
 
@@ -60,17 +65,16 @@ class TuningLoss:
         weights, embeddings = self.weights, output.embeddings.float()
         with torch.no_grad():
             targets, target_maps = self._original.embed_with_maps(batch.faces)
-            gallery = self._gather(targets)
+            gallery, same = others(targets, batch.person, self._gather, self._bank)
         terms = {"distill": identity_loss(embeddings, targets)}
         if weights.relational:
             terms["relational"] = relational_loss(embeddings, targets, gallery)
         if self._teacher is not None and weights.teacher:
-            terms["teacher"] = _related(embeddings, gallery, self._teacher, batch.faces, self._gather)
+            terms["teacher"] = _related(embeddings, self._gather(targets), self._teacher, batch.faces, self._gather)
         if weights.feature and target_maps:
             terms["feature"] = feature_loss(output.maps, target_maps)
         if weights.contrastive:
-            positives = batch.person[:, None] == self._gather(batch.person)[None, :]
-            terms["contrastive"] = contrastive_loss(embeddings, targets, gallery, positives)
+            terms["contrastive"] = contrastive_loss(embeddings, targets, gallery, same)
         if weights.margin:
             terms["margin"] = output.margin
         if weights.anchor:

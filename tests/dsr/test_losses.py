@@ -12,6 +12,7 @@ from dataset.views.augment import displace
 from dsr.losses import LossWeights, RestorationLoss, feature_loss, pixel_loss, tv_loss, vgg_distance
 from engine.errors import UserError
 from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.finetuning.bank import memory_bank
 from facial_rec.finetuning.embedding_losses import contrastive_loss, effective_rank, identity_loss, relational_loss
 from facial_rec.finetuning.targets import HrTargets
 
@@ -88,6 +89,33 @@ def test_the_sum_is_the_weighted_sum_of_the_named_terms_averaged_over_recogniser
         for name in ("pixel", "identity", "feature", "contrastive", "relational", "tv")
     )
     assert float(terms["loss"]) == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_bank_stands_for_the_batch_and_its_near_faces_are_no_negatives() -> None:
+    recogniser = Recogniser(0)
+    given = restored, faces, person, draws = batch(3)
+    wanted = recogniser.embed_with_maps(faces)[0]
+    bank = torch.cat([unit(5, 7), wanted[:1], F.normalize(wanted[1:2] + 0.1 * unit(1, 3))])
+    loss = RestorationLoss(LossWeights(feature=0, contrastive=0.1, relational=1.0), [recogniser], banks=[bank])
+    terms = loss(*given)
+    found = recogniser.embed_with_maps(restored)[0]
+    same = wanted @ bank.T > 0.4
+    assert same[0, 5] and same[1, 6] and not same[2].all()
+    torch.testing.assert_close(terms["contrastive"], contrastive_loss(found, wanted, bank, same))
+    torch.testing.assert_close(terms["relational"], relational_loss(found, wanted, bank))
+    assert loss(restored, faces, person * 0, draws)["loss"] == terms["loss"]
+
+
+def test_a_memory_bank_is_drawn_once_from_all_faces(dataset_root: Path, edgeface_file: Path) -> None:
+    store, recogniser = FaceStore.open(dataset_root / "train_processed"), EdgeFaceEmbedding(edgeface_file)
+    place = torch.device("cpu")
+    bank = memory_bank(recogniser, store, 5, 3, place)
+    everyone = recogniser(store.batch(torch.arange(len(store))).float() / 255)
+    rows = (bank @ everyone.T).argmax(1)
+    assert len(set(rows.tolist())) == 5 and rows.max() >= 5
+    torch.testing.assert_close(bank, everyone[rows])
+    assert torch.equal(memory_bank(recogniser, store, 5, 3, place), bank)
+    assert len(memory_bank(recogniser, store, 10**6, 3, place)) == len(store)
 
 
 def batch(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

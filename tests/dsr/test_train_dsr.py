@@ -188,7 +188,7 @@ def test_a_nan_in_a_batch_stops_the_run_and_keeps_the_batch(
 def test_every_option_of_the_objective_and_the_views_trains(
     dataset_root: Path, edgeface_file: Path, tmp_path: Path
 ) -> None:
-    terms = "--feature 0.2 --contrastive 0.1 --relational 1 --adversarial 0.01 --edgeface"
+    terms = "--feature 0.2 --contrastive 0.1 --relational 1 --bank 6 --adversarial 0.01 --edgeface"
     views = "--jitter 1 --blend 0.5 --degradation real --accumulate 2 --epochs 1 --precision bf16"
     more = [*views.split(), *terms.split(), str(edgeface_file)]
     assert call(*arguments(dataset_root, edgeface_file, tmp_path, *more)) == 0

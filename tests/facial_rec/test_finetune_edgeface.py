@@ -135,7 +135,20 @@ def test_a_collapse_stops_the_run_with_exit_code_3_and_says_why(
 
 def test_every_term_is_logged_by_its_name(given: list[str], tmp_path: Path, edgeface_file: Path) -> None:
     terms = ["--teacher", str(edgeface_file), "--feature", "0.1", "--anchor", "1", "--margin-kind", "adaface"]
-    more = ["--cutout", "0.5", "--drop-path", "0.1", "--epoch-batches", "2", "--epochs", "1", "--contrastive", "0.1"]
+    more = [
+        "--cutout",
+        "0.5",
+        "--drop-path",
+        "0.1",
+        "--epoch-batches",
+        "2",
+        "--epochs",
+        "1",
+        "--contrastive",
+        "0.1",
+        "--bank",
+        "6",
+    ]
     assert call(given, *terms, *more) == 0
     events = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     wanted = {"distill", "relational", "teacher", "feature", "contrastive", "margin", "anchor", "loss"}
