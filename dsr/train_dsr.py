@@ -123,6 +123,7 @@ def train(config: TrainConfig) -> None:
         validation = VerificationSet(
             held_out, recognisers[0], limit=config.validation_faces, degradation=config.degradation
         )
+        accelerator.print(f"validating on {validation}")
         _Run(config, folder, accelerator, recognisers, batches, validation).train()
 
 

@@ -63,6 +63,7 @@ def finetune(config: FinetuneConfig) -> None:
     with open_run(config, inputs, accelerator.is_main_process, [original.source, *files.values()]) as folder:
         seed_everything(config.seed)
         validation = VerificationSet(held_out, original, limit=config.validation_faces, degradation=config.degradation)
+        accelerator.print(f"validating on {validation}")
         _Run(config, folder, accelerator, original, dsr, batches, validation).train()
 
 

@@ -86,6 +86,7 @@ def train_edgeface(config: ScratchConfig) -> None:
         training = Training(MarginNetwork(len(store.people), config.margin_kind), settings, accelerator)
         average = cast(MarginNetwork, training.ema.module)
         validation = VerificationSet(held_out, ChainEmbedding(average.network))
+        accelerator.print(f"validating on {validation}")
         loop = RunLoop(folder, CHECKPOINT, training, config.epochs, len(batches), config.save_every)
         for epoch, index in loop.batches("EdgeFace from scratch"):
             loop.count(_train_batch(training, batches.at(epoch, index), loop))

@@ -34,7 +34,8 @@ class VerificationSet:
     Args:
         store: Faces of people who take no part in the training.
         gallery: The original recogniser.
-        limit: Most faces used: whole people, drawn by a fixed seed, those with several photographs first.
+        limit: Most faces used, of as many people as possible: everybody gives two before anybody gives a third, and
+            those with one photograph come last. Drawn by a fixed seed.
         degradation: How faces become small; "real" is the same for a face at each measurement.
 
     Raises:
@@ -59,6 +60,12 @@ class VerificationSet:
         self.recogniser = gallery
         self.device = next(gallery.parameters(), torch.zeros(0)).device
         self.samples = self._faces(np.arange(min(10, len(rows))))
+
+    def __str__(self) -> str:
+        faces, people = len(self.person), len(set(self.person))
+        whole = len(self._store), len(self._store.people)
+        drawn = f", drawn from {whole[0]:,} of {whole[1]:,}" if faces < whole[0] else ""
+        return f"{faces:,} faces of {people:,} people{drawn}"
 
     @cached_property
     def gallery(self) -> Tensor:
@@ -159,10 +166,21 @@ def _tar(genuine: "np.ndarray[Any, Any]", impostor: "np.ndarray[Any, Any]", far:
 
 
 def _choose_rows(person: "np.ndarray[Any, Any]", limit: int) -> "np.ndarray[Any, Any]":
-    """Return sorted rows of whole people, up to `limit`: those with several photographs come first."""
-    people, counts = np.unique(person, return_counts=True)
-    order = torch.randperm(len(people), generator=generator_for(0, "validation")).numpy()
-    order = order[np.argsort(counts[order] < 2, kind="stable")]
-    taken = np.cumsum(counts[order]) <= limit
-    taken[0] = True
-    return np.flatnonzero(np.isin(person, people[order[taken]]))
+    """Return up to `limit` sorted rows, shared out so that no person crowds out the others.
+
+    In turn everybody with several photographs gives two, then a third, and so on; those with one photograph come last.
+    People and their photographs are drawn by a fixed seed.
+    """
+    draw = generator_for(0, "validation")
+    _, number, counts = np.unique(person, return_inverse=True, return_counts=True)
+    turn_of = torch.randperm(len(counts), generator=draw).numpy()[number]
+    drawn = torch.randperm(len(person), generator=draw).numpy()
+    by_person = drawn[np.argsort(number[drawn], kind="stable")]
+    starts = np.cumsum(counts) - counts
+    earlier = np.empty(len(person), np.int64)  # how many photographs the person gave before this one
+    earlier[by_person] = np.arange(len(person)) - starts[number[by_person]]
+    order = np.lexsort((earlier, turn_of, np.maximum(earlier, 1), counts[number] < 2))
+    taken = order[:limit]
+    if counts[number[taken[-1]]] > 1 and earlier[taken[-1]] == 0:
+        taken = taken[:-1]  # a person's first photograph without the second makes no genuine pair
+    return np.sort(taken)

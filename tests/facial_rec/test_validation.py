@@ -1,14 +1,17 @@
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from dataset.store import FaceStore
 from dataset.views.degrade import enlarge, shrink
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.validation import ValidationError, VerificationSet, ranking
+from facial_rec.validation import ValidationError, VerificationSet, _choose_rows, ranking
 
 
 def test_the_figures_are_those_of_a_naive_loop(dataset_root: Path, edgeface_file: Path) -> None:
@@ -58,5 +61,36 @@ def test_realistic_views_are_harder_and_the_same_each_time(dataset_root: Path, e
 
 def test_a_limit_that_leaves_one_person_is_named(dataset_root: Path, edgeface_file: Path) -> None:
     store = FaceStore.open(dataset_root / "val_processed")
-    with pytest.raises(ValidationError, match="4 photographs show 1 of them; raise --validation-faces, 4 now"):
-        VerificationSet(store, EdgeFaceEmbedding(edgeface_file), limit=4)
+    with pytest.raises(ValidationError, match="2 photographs show 1 of them; raise --validation-faces, 3 now"):
+        VerificationSet(store, EdgeFaceEmbedding(edgeface_file), limit=3)
+
+
+def test_a_person_with_many_photographs_does_not_crowd_out_the_others(tmp_path: Path, edgeface_file: Path) -> None:
+    for big in (0, 20, 40):
+        photographs = {number: 200 if number == big else 4 for number in range(41)}
+        names = [f"person {number:02d}" for number, count in photographs.items() for _ in range(count)]
+        faces = np.zeros((len(names), 112, 112, 3), np.uint8)
+        images = [f"{row}.png" for row in range(len(names))]
+        store = FaceStore.build(tmp_path / str(big), iter(faces), images, names)
+        drawn = VerificationSet(store, EdgeFaceEmbedding(edgeface_file), limit=100)
+        assert np.bincount(drawn.person).tolist().count(0) == 0 and set(np.bincount(drawn.person)) == {2, 3}
+        assert str(drawn) == "100 faces of 41 people, drawn from 360 of 41"
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=2, max_size=30),
+    st.integers(4, 60),
+    st.randoms(use_true_random=False),
+)
+def test_faces_to_validate_on_are_shared_out_evenly(counts: list[int], limit: int, mixing: random.Random) -> None:
+    person = [number for number, count in enumerate(counts) for _ in range(count)]
+    mixing.shuffle(person)
+    rows = _choose_rows(np.array(person), limit)
+    assert rows.tolist() == sorted(set(rows.tolist())) and len(rows) in (min(limit, len(person)), limit - 1)
+    given_by = np.bincount(np.array(person)[rows], minlength=len(counts))
+    most = given_by.max()
+    for gave, has in zip(given_by, counts, strict=True):
+        assert gave != 1 or has == 1  # without a second photograph there is no genuine pair
+        assert has == 1 or gave >= min(has, most - 1) or most <= 2
+    if any(gave for gave, has in zip(given_by, counts, strict=True) if has == 1):
+        assert all(gave == has for gave, has in zip(given_by, counts, strict=True) if has > 1)
