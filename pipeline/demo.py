@@ -8,13 +8,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from dataset.photographs.seen_faces import FaceReader
 from engine.cli import command
 from engine.errors import UserError
 from pipeline.recognition.answers import Identifier
 from pipeline.recognition.backends import Backend, RecogniserOptions, open_backend
 from pipeline.recognition.gallery_store import EMBEDDING_SIZE, Gallery
 from pipeline.recognition.passphrase import read_passphrase
-from pipeline.recognition.photographs import FaceReader
 
 _HOST = "127.0.0.1"
 
@@ -48,7 +48,7 @@ def demo(config: DemoConfig) -> None:
         raise DemoError(f"the page needs {error.name}; install the extra `web`") from None
     recogniser = open_backend(config)
     identifier = _identifier(config, recogniser)
-    app = make_app(Recognition(recogniser, identifier, FaceReader(config.min_size, config.threads)))
+    app = make_app(Recognition(recogniser, identifier, FaceReader(config.min_size, config.threads, config.crops)))
     listener = _listen(config.port)
     print(f"http://{_HOST}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
     server = uvicorn.Config(app, log_level="warning", limit_concurrency=32, timeout_keep_alive=5, server_header=False)

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
+from dataset.photographs.seen_faces import FaceReader, PhotographError, SeenFace
 from engine.cli import command
 from engine.files import sha256_of
 from pipeline.recognition.backends import RecogniserOptions, open_backend
 from pipeline.recognition.gallery_store import Gallery, GalleryError
 from pipeline.recognition.passphrase import read_passphrase
-from pipeline.recognition.photographs import FaceReader, PhotographError, each, photograph_files
+from pipeline.recognition.photographs import each, photograph_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ def enroll(config: EnrollConfig) -> int:
     if not config.gallery.exists():
         threshold = recogniser.threshold if config.threshold is None else config.threshold
         Gallery.create(config.gallery, recogniser.model, threshold, passphrase)
-    reader = FaceReader(config.min_size, config.threads)
+    reader = FaceReader(config.min_size, config.threads, config.crops)
     added = 0
     with Gallery.open(config.gallery, recogniser.model, passphrase) as gallery:
         if config.threshold is not None and not isclose(config.threshold, gallery.threshold, abs_tol=1e-9):
@@ -57,7 +58,7 @@ def enroll(config: EnrollConfig) -> int:
             is_new = gallery.add(person, embedding, sha256_of(path), face.quality, face.size_px)
             added += is_new
             record = {"photograph": str(path), "person": person, "new": is_new, "faces": len(faces), **face.place()}
-            _tell(record, config.json_lines)
+            _tell(record, face, config.json_lines)
 
         failures = each(
             files, enroll_one, lambda line: print(json.dumps({"error": line}) if config.json_lines else line)
@@ -66,18 +67,18 @@ def enroll(config: EnrollConfig) -> int:
     if not config.json_lines:
         print(
             f"{added} of {len(files)} photographs enrolled, {len(files) - added - len(failures)} were there already, "
-            f"{len(failures)} failed; {people} people in {config.gallery}"
+            f"{len(failures)} failed; {people} people in {config.gallery}; {reader.summary()}"
         )
     return 1 if failures else 0
 
 
-def _tell(record: dict[str, object], as_json: bool) -> None:
+def _tell(record: dict[str, object], face: SeenFace, as_json: bool) -> None:
     if as_json:
         print(json.dumps(record, ensure_ascii=False), flush=True)
         return
     verb = "enrolled as" if record["new"] else "already enrolled as"
     others = f", the largest of {record['faces']} faces" if record["faces"] != 1 else ""
-    print(f"{record['photograph']}: {verb} {record['person']} ({record['size_px']} px{others})", flush=True)
+    print(f"{record['photograph']}: {verb} {record['person']} ({face}{others})", flush=True)
 
 
 def _folder_name(path: Path, root: Path) -> str:

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from dataset.photographs.align import FACE_PX
+from dataset.photographs.seen_faces import FaceReader
 from engine.cli import command
 from pipeline.recognition.answers import Identifier
 from pipeline.recognition.backends import RecogniserOptions, open_backend
 from pipeline.recognition.gallery_store import Gallery
 from pipeline.recognition.passphrase import read_passphrase
-from pipeline.recognition.photographs import FaceReader, each, photograph_files
+from pipeline.recognition.photographs import each, photograph_files
 from pipeline.recognition.threshold_option import threshold_at, threshold_option
 
 
@@ -48,7 +49,7 @@ def identify(config: IdentifyConfig) -> int:
             else threshold_option(config.threshold, recogniser, config.any_system)
         )
     identifier = Identifier(people, templates, threshold_at(threshold, FACE_PX))
-    reader = FaceReader(config.min_size, config.threads)
+    reader = FaceReader(config.min_size, config.threads, config.crops)
     named = unknown = 0
 
     def identify_one(path: Path) -> None:
@@ -61,11 +62,14 @@ def identify(config: IdentifyConfig) -> int:
             named, unknown = named + (answer.person is not None), unknown + (answer.person is None)
             record = {"photograph": str(path), "face": number, **answer.as_dict(), **face.place()}
             where = f", face {number} of {len(faces)}" if len(faces) > 1 else ""
-            _tell(record, f"{path}{where} ({face.size_px} px): {answer.words()}", config.json_lines)
+            _tell(record, f"{path}{where} ({face}): {answer.words()}", config.json_lines)
 
     failures = each(files, identify_one, lambda line: _tell({"error": line}, line, config.json_lines))
     if not config.json_lines:
-        print(f"photographs {len(files)}, failed {len(failures)}; faces named {named}, unknown {unknown}")
+        print(
+            f"photographs {len(files)}, failed {len(failures)}; faces named {named}, unknown {unknown}; "
+            f"{reader.summary()}"
+        )
     return 1 if failures else 0
 
 

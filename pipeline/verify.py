@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from dataset.photographs.seen_faces import FaceReader
 from engine.cli import command
 from pipeline.recognition.backends import RecogniserOptions, open_backend
-from pipeline.recognition.photographs import FaceReader
 from pipeline.recognition.threshold_option import threshold_at, threshold_option
 
 
@@ -36,7 +36,7 @@ def verify(config: VerifyConfig) -> None:
         if config.threshold is None
         else threshold_option(config.threshold, recogniser, config.any_system)
     )
-    reader = FaceReader(config.min_size, config.threads)
+    reader = FaceReader(config.min_size, config.threads, config.crops)
     faces = [reader.read(path)[0] for path in (config.first, config.second)]
     threshold = threshold_at(chosen, min(face.size_px for face in faces))
     one, other = (recogniser.embed(face.tensor())[0] for face in faces)
@@ -46,8 +46,8 @@ def verify(config: VerifyConfig) -> None:
         print(json.dumps({"same": score >= threshold, "score": score, "threshold": threshold, "faces": places}))
         return
     answer, side = ("same person", "above") if score >= threshold else ("different people", "below")
-    sizes = " and ".join(f"{face.size_px} px" for face in faces)
-    print(f"{answer}: {score:.3f}, {side} the threshold {threshold:.3f} ({sizes})")
+    sizes = " and ".join(map(str, faces))
+    print(f"{answer}: {score:.3f}, {side} the threshold {threshold:.3f} ({sizes}); {reader.summary()}")
 
 
 main = command(VerifyConfig, verify, example="python -m pipeline verify one.jpg other.jpg")

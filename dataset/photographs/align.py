@@ -55,6 +55,29 @@ def align(image: NDArray[np.uint8], landmarks: ArrayLike) -> NDArray[np.uint8]:
     return np.array(face)
 
 
+def displacement(landmarks: ArrayLike, height: int, width: int) -> float:
+    """Return how far `align` would move a face whose picture were taken for the aligned crop, in pixels of 112x112.
+
+    Args:
+        landmarks: (5, 2) x and y in pixels of the picture.
+        height: Of the picture.
+        width: Of the picture.
+
+    Returns:
+        The root of the mean squared distance between where the template's points are and where they would come from,
+        at the size that the face has there.
+
+    Raises:
+        AlignError: The landmarks coincide, are not finite, or do not form a face.
+    """
+    matrix = _similarity(np.asarray(landmarks, np.float64).reshape(5, 2))
+    template = np.array(ARCFACE_TEMPLATE)
+    should = template @ matrix[:, :2].T + matrix[:, 2]
+    stand = (template + 0.5) * (width / FACE_PX, height / FACE_PX) - 0.5
+    scale = float(np.hypot(*matrix[:, 0]))  # pixels of the picture a face pixel
+    return float(np.sqrt(np.square(should - stand).sum(axis=1).mean())) / scale
+
+
 def _similarity(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (2, 3), from pixels of the face to pixels of the photograph; least squares in the face's pixels."""
     if not np.isfinite(points).all() or np.ptp(points, axis=0).max() < 1:

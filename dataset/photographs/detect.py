@@ -23,7 +23,8 @@ Floats = NDArray[np.float32]
 
 _PYRAMID_STEP = 0.709  # the square root of one half, as in the paper
 _STAGE_THRESHOLDS = (0.6, 0.7, 0.7)
-_WINDOW_PX = 12  # what the first network sees
+SMALLEST_FOUND_PX = 12
+"""What the first network sees: no smaller face can be found."""
 _STRIDE_PX = 2
 _BATCH = 256
 
@@ -66,8 +67,10 @@ class FaceDetector:
     """
 
     def __init__(self, min_size_px: int = 20, max_side_px: int = 1600, threads: int = 1) -> None:
-        if min_size_px < _WINDOW_PX:
-            raise DetectorError(f"--min-size {min_size_px}: faces under {_WINDOW_PX} px cannot be found; give crops")
+        if min_size_px < SMALLEST_FOUND_PX:
+            raise DetectorError(
+                f"--min-size {min_size_px}: faces under {SMALLEST_FOUND_PX} px cannot be found; give crops"
+            )
         self.min_size_px = min_size_px
         self.max_side_px = max_side_px
         self._propose, self._refine, self._locate = (_Network(name, threads) for name in ("pnet", "rnet", "onet"))
@@ -108,7 +111,7 @@ class FaceDetector:
             columns, rows = np.nonzero(chances[:, :, 1] >= _STAGE_THRESHOLDS[0])
             corner = np.stack([columns, rows], axis=1) * (_STRIDE_PX / scale)
             boxes = np.concatenate(
-                [corner, corner + _WINDOW_PX / scale, chances[columns, rows, 1:], shifts[columns, rows]], axis=1
+                [corner, corner + SMALLEST_FOUND_PX / scale, chances[columns, rows, 1:], shifts[columns, rows]], axis=1
             ).astype(np.float32)
             found.append(boxes[_survivors(boxes, 0.5)])
         boxes = np.concatenate([np.empty((0, 9), np.float32), *found])
@@ -116,8 +119,8 @@ class FaceDetector:
         return _squares(_shifted(boxes, boxes[:, 5:], boxes[:, 4], 0.0))
 
     def _scales(self, shorter_side_px: int) -> Iterator[float]:
-        scale = _WINDOW_PX / self.min_size_px
-        while shorter_side_px * scale >= _WINDOW_PX:
+        scale = SMALLEST_FOUND_PX / self.min_size_px
+        while shorter_side_px * scale >= SMALLEST_FOUND_PX:
             yield scale
             scale *= _PYRAMID_STEP
 

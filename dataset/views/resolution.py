@@ -31,6 +31,12 @@ def as_seen(face: Floats) -> Floats:
     return small if error <= 10 ** (-NOTHING_LOST_DB / 10) else face
 
 
+def is_enlarged(image: NDArray[np.uint8]) -> bool:
+    """Tell whether a picture, (H, W, 3) uint8 RGB, shows no more than its 32x32 version."""
+    face = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / np.float32(255)
+    return as_seen(face) is not face
+
+
 def resize(face: Floats, height: int, width: int) -> Floats:
     """Resize (3, h, w) in [0, 1] by bicubic interpolation, with antialiasing where it shrinks, clamped to [0, 1]."""
     planes = [

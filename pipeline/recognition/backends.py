@@ -69,6 +69,9 @@ class RecogniserOptions:
         str,
         typer.Option(help="Adapter for them (torch): a file, auto (the shipped, if nothing is fine-tuned), none."),
     ] = "auto"
+    crops: Annotated[
+        bool, typer.Option("--crops", help="The pictures are aligned crops: embed them as they are, look for no faces.")
+    ] = False
     threads: Annotated[int, typer.Option(min=1, help="Threads of the recogniser and the detector.")] = 1
 
 

@@ -25,10 +25,10 @@ from starlette.routing import Route
 
 from dataset.photographs.align import FACE_PX
 from dataset.photographs.images import decode_image
+from dataset.photographs.seen_faces import SMALLEST_PX, FaceReader, SeenFace
 from engine.errors import UserError
 from pipeline.recognition.answers import Identifier
 from pipeline.recognition.backends import Backend
-from pipeline.recognition.photographs import SMALLEST_PX, FaceReader, SeenFace
 
 LARGEST_UPLOAD_BYTES = 12_000_000
 MOST_FACES = 8

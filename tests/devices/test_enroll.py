@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from dataset.photographs.images import read_image
+from dataset.photographs.seen_faces import PhotographError
 from pipeline.enroll import EnrollConfig, enroll
 from pipeline.gallery import GalleryConfig, gallery
 from pipeline.identify import IdentifyConfig, identify
 from pipeline.recognition.gallery_store import Gallery, GalleryError
 from pipeline.recognition.onnx_recognizer import OnnxModelError
-from pipeline.recognition.photographs import PhotographError
 from pipeline.verify import VerifyConfig, verify
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset.photographs.seen_faces import FaceReader
 from pipeline.recognition.answers import Identifier
-from pipeline.recognition.photographs import FaceReader
 
 starlette = pytest.importorskip("starlette", reason="needs the extra `web`")
 uvicorn = pytest.importorskip("uvicorn", reason="needs the extra `web`")
