@@ -22,7 +22,10 @@ class EnrollConfig(RecogniserOptions):
     """Enrol people's photographs in a gallery; the largest face of each photograph is taken."""
 
     gallery: Annotated[Path, typer.Argument(help="Gallery file; made if it is not there.")]
-    photos: Annotated[Path, typer.Argument(help="Folder of people's folders, or with --name one person's photographs.")]
+    photos: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of people's folders; or with --name photographs and folders of one person."),
+    ]
     name: Annotated[str | None, typer.Option(help="Whose photographs all of them are.")] = None
     min_size: Annotated[int, typer.Option(min=12, help="Smallest face to look for, in pixels.")] = 20
     threshold: Annotated[
@@ -51,7 +54,7 @@ def enroll(config: EnrollConfig) -> int:
 
         def enroll_one(path: Path) -> None:
             nonlocal added
-            person = config.name or _folder_name(path, config.photos)
+            person = config.name or _folder_name(path, files[path])
             faces = reader.read(path)
             face = faces[0]
             embedding = recogniser.embed(face.tensor())[0]

@@ -1,21 +1,26 @@
 """Whose faces are these: photographs in, names or "unknown" out."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from dataset.photographs.align import FACE_PX
 from dataset.photographs.seen_faces import FaceReader
 from engine.cli import command
-from pipeline.recognition.answers import Identifier
-from pipeline.recognition.backends import RecogniserOptions, open_backend
+from pipeline.recognition.answers import Answer, Identifier
+from pipeline.recognition.backends import Backend, RecogniserOptions, open_backend
 from pipeline.recognition.gallery_store import Gallery
 from pipeline.recognition.passphrase import read_passphrase
-from pipeline.recognition.photographs import each, photograph_files
+from pipeline.recognition.photographs import each, people_of, photograph_files
 from pipeline.recognition.threshold_option import threshold_at, threshold_option
+from pipeline.recognition.together import see_together
+from pipeline.threshold_file import ThresholdFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +28,10 @@ class IdentifyConfig(RecogniserOptions):
     """Search the faces of photographs in a gallery."""
 
     gallery: Annotated[Path, typer.Argument(help="Gallery file, made by enroll.")]
-    photos: Annotated[Path, typer.Argument(help="A photograph, an aligned crop, or a folder of them.")]
+    photos: Annotated[list[Path], typer.Argument(help="Photographs, aligned crops, and folders of them.")]
+    together: Annotated[
+        bool, typer.Option("--together", help="One answer for the files given, and one for each folder: one person's.")
+    ] = False
     min_size: Annotated[int, typer.Option(min=12, help="Smallest face to look for, in pixels.")] = 20
     at_size: Annotated[
         int | None, typer.Option(min=6, max=112, help="Shrink faces to this size first, to see how far it carries.")
@@ -38,7 +46,7 @@ class IdentifyConfig(RecogniserOptions):
 
 
 def identify(config: IdentifyConfig) -> int:
-    """Answer for each face of each photograph; 1 if some photographs failed."""
+    """Answer for each face, or once for each person's photographs together; 1 if some photographs failed."""
     files = photograph_files(config.photos)
     recogniser = open_backend(config)
     with Gallery.open(config.gallery, recogniser.model, read_passphrase(config.passphrase_file)) as gallery:
@@ -48,33 +56,74 @@ def identify(config: IdentifyConfig) -> int:
             if config.threshold is None
             else threshold_option(config.threshold, recogniser, config.any_system)
         )
-    identifier = Identifier(people, templates, threshold_at(threshold, FACE_PX))
-    reader = FaceReader(config.min_size, config.threads, config.crops)
-    named = unknown = 0
+    asked = _Question(
+        config,
+        recogniser,
+        Identifier(people, templates, threshold_at(threshold, FACE_PX)),
+        FaceReader(config.min_size, config.threads, config.crops),
+        threshold,
+    )
+    failed = asked.together(people_of(files)) if config.together else asked.one_by_one(files)
+    if not config.json_lines:
+        print(f"photographs {len(files)}, failed {failed}; {asked.counted()}; {asked.reader.summary()}")
+    return 1 if failed else 0
 
-    def identify_one(path: Path) -> None:
-        nonlocal named, unknown
-        faces = reader.read(path)
+
+@dataclass
+class _Question:
+    """Whose faces they are, by one recogniser in one gallery; counts its answers."""
+
+    config: IdentifyConfig
+    recogniser: Backend
+    identifier: Identifier
+    reader: FaceReader
+    threshold: ThresholdFile | float
+    named: int = 0
+    unknown: int = 0
+
+    def one_by_one(self, files: Iterable[Path]) -> int:
+        """Answer for each face of each photograph; return how many photographs failed."""
+        return len(each(files, self._each_face, self._tell_failure))
+
+    def together(self, people: list[list[Path]]) -> int:
+        """Answer once for each list of photographs; return how many photographs failed."""
+        failed = 0
+        for files in people:
+            fused, faces = see_together(files, self.reader, self.recogniser, self._tell_failure, self.config.at_size)
+            failed += len(files) - len(faces)
+            if fused is not None:
+                answer = self._answer(fused.embedding, fused.size_px)
+                names = [str(path) for path in files]
+                record = {"photographs": names, **answer.as_dict(), "size_px": fused.size_px, "moments": fused.moments}
+                record["faces"] = [face.place() for face in faces]
+                place = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+                words = f"{place} ({fused.frames} faces together, {fused.size_px} px): {answer.words()}"
+                self._tell(record, words)
+        return failed
+
+    def counted(self) -> str:
+        """Return how many answers named somebody."""
+        return f"{'people' if self.config.together else 'faces'} named {self.named}, unknown {self.unknown}"
+
+    def _each_face(self, path: Path) -> None:
+        faces = self.reader.read(path)
         for number, face in enumerate(faces, 1):
-            seen_px = min(face.size_px, config.at_size or face.size_px)
-            embedding = recogniser.embed(face.tensor(config.at_size))[0]
-            answer = identifier.answer(embedding, threshold_at(threshold, seen_px))
-            named, unknown = named + (answer.person is not None), unknown + (answer.person is None)
+            embedding = self.recogniser.embed(face.tensor(self.config.at_size))[0]
+            answer = self._answer(embedding, min(face.size_px, self.config.at_size or face.size_px))
             record = {"photograph": str(path), "face": number, **answer.as_dict(), **face.place()}
             where = f", face {number} of {len(faces)}" if len(faces) > 1 else ""
-            _tell(record, f"{path}{where} ({face}): {answer.words()}", config.json_lines)
+            self._tell(record, f"{path}{where} ({face}): {answer.words()}")
 
-    failures = each(files, identify_one, lambda line: _tell({"error": line}, line, config.json_lines))
-    if not config.json_lines:
-        print(
-            f"photographs {len(files)}, failed {len(failures)}; faces named {named}, unknown {unknown}; "
-            f"{reader.summary()}"
-        )
-    return 1 if failures else 0
+    def _answer(self, embedding: NDArray[np.float32], size_px: int) -> Answer:
+        answer = self.identifier.answer(embedding, threshold_at(self.threshold, size_px))
+        self.named, self.unknown = self.named + (answer.person is not None), self.unknown + (answer.person is None)
+        return answer
 
+    def _tell(self, record: dict[str, Any], words: str) -> None:
+        print(json.dumps(record, ensure_ascii=False) if self.config.json_lines else words, flush=True)
 
-def _tell(record: dict[str, Any], words: str, as_json: bool) -> None:
-    print(json.dumps(record, ensure_ascii=False) if as_json else words, flush=True)
+    def _tell_failure(self, line: str) -> None:
+        self._tell({"error": line}, line)
 
 
 main = command(IdentifyConfig, identify, example="python -m pipeline identify people.gallery photo.jpg")

@@ -41,12 +41,14 @@ def test_people_are_enrolled_once_and_found_again(
     people: Path, tmp_path: Path, onnx_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "people.gallery"
-    assert enroll(EnrollConfig(gallery=path, photos=people, model=onnx_model)) == 0
+    assert enroll(EnrollConfig(gallery=path, photos=[people], model=onnx_model)) == 0
     assert "6 of 6 photographs enrolled" in capsys.readouterr().out
-    assert enroll(EnrollConfig(gallery=path, photos=people, model=onnx_model)) == 0
+    assert enroll(EnrollConfig(gallery=path, photos=[people], model=onnx_model)) == 0
     assert "0 of 6 photographs enrolled, 6 were there already" in capsys.readouterr().out
     probe = people / "李雷" / "one.png"
-    assert identify(IdentifyConfig(gallery=path, photos=probe, model=onnx_model, threshold="0.5", json_lines=True)) == 0
+    assert (
+        identify(IdentifyConfig(gallery=path, photos=[probe], model=onnx_model, threshold="0.5", json_lines=True)) == 0
+    )
     answer = json.loads(capsys.readouterr().out)
     assert answer["person"] == "李雷" and answer["margin"] > 0
 
@@ -55,43 +57,43 @@ def test_below_the_threshold_nobody_is_named(
     people: Path, tmp_path: Path, onnx_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "people.gallery"
-    enroll(EnrollConfig(gallery=path, photos=people, model=onnx_model))
+    enroll(EnrollConfig(gallery=path, photos=[people], model=onnx_model))
     crop(77).save(tmp_path / "stranger.png")
-    config = IdentifyConfig(gallery=path, photos=tmp_path / "stranger.png", model=onnx_model, threshold="1.0")
+    config = IdentifyConfig(gallery=path, photos=[tmp_path / "stranger.png"], model=onnx_model, threshold="1.0")
     assert identify(config) == 0
     assert "unknown (nearest" in capsys.readouterr().out
 
 
 def test_the_same_face_is_verified(people: Path, onnx_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = people / "Zoë" / "one.png"
-    verify(VerifyConfig(first=one, second=one, model=onnx_model))
-    assert capsys.readouterr().out.startswith("same person: 1.000")
+    verify(VerifyConfig(first=one, others=[one], model=onnx_model))
+    assert capsys.readouterr().out.startswith(f"{one}: same person, 1.000")
 
 
 def test_a_threshold_for_a_gallery_that_has_another_is_refused(people: Path, tmp_path: Path, onnx_model: Path) -> None:
     path = tmp_path / "people.gallery"
     Gallery.create(path, "f" * 64, 0.3)
     with pytest.raises(GalleryError, match=r"its threshold is 0.3, --threshold 0.5 is for a new gallery"):
-        enroll(EnrollConfig(gallery=path, photos=people, model=onnx_model, threshold=0.5))
-    assert enroll(EnrollConfig(gallery=path, photos=people / "Zoë", name="Z", model=onnx_model, threshold=0.3)) == 0
+        enroll(EnrollConfig(gallery=path, photos=[people], model=onnx_model, threshold=0.5))
+    assert enroll(EnrollConfig(gallery=path, photos=[people / "Zoë"], name="Z", model=onnx_model, threshold=0.3)) == 0
 
 
 def test_a_model_without_a_threshold_asks_for_one(people: Path, tmp_path: Path, undecided_model: Path) -> None:
     path, one = tmp_path / "people.gallery", people / "Zoë" / "one.png"
     with pytest.raises(OnnxModelError, match="holds no threshold.*pass --threshold"):
-        enroll(EnrollConfig(gallery=path, photos=people, model=undecided_model))
+        enroll(EnrollConfig(gallery=path, photos=[people], model=undecided_model))
     assert not path.exists()
     with pytest.raises(OnnxModelError, match="pass --threshold"):
-        verify(VerifyConfig(first=one, second=one, model=undecided_model))
-    verify(VerifyConfig(first=one, second=one, model=undecided_model, threshold="0.5"))
-    assert enroll(EnrollConfig(gallery=path, photos=people, model=undecided_model, threshold=0.5)) == 0
+        verify(VerifyConfig(first=one, others=[one], model=undecided_model))
+    verify(VerifyConfig(first=one, others=[one], model=undecided_model, threshold="0.5"))
+    assert enroll(EnrollConfig(gallery=path, photos=[people], model=undecided_model, threshold=0.5)) == 0
 
 
 def test_a_gallery_is_listed_exported_and_emptied(
     people: Path, tmp_path: Path, onnx_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, records = tmp_path / "people.gallery", tmp_path / "records.json"
-    enroll(EnrollConfig(gallery=path, photos=people, model=onnx_model))
+    enroll(EnrollConfig(gallery=path, photos=[people], model=onnx_model))
     gallery(GalleryConfig("remove", path, name="Zoë"))
     gallery(GalleryConfig("list", path))
     assert "2 people, 4 photographs" in capsys.readouterr().out
@@ -103,7 +105,7 @@ def test_a_gallery_is_listed_exported_and_emptied(
 def test_a_gallery_of_another_model_is_refused(people: Path, tmp_path: Path, onnx_model: Path) -> None:
     Gallery.create(tmp_path / "other.gallery", "0" * 64, 0.3)
     with pytest.raises(GalleryError, match="made with model"):
-        enroll(EnrollConfig(gallery=tmp_path / "other.gallery", photos=people, model=onnx_model))
+        enroll(EnrollConfig(gallery=tmp_path / "other.gallery", photos=[people], model=onnx_model))
 
 
 def png_bomb() -> bytes:
@@ -152,7 +154,7 @@ def test_each_bad_picture_is_one_line_and_the_rest_goes_on(
     folder.mkdir(parents=True)
     for name, content in (BAD | GOOD).items():
         (folder / name).write_bytes(content)
-    config = EnrollConfig(gallery=tmp_path / "g.gallery", photos=tmp_path / "photos", model=onnx_model)
+    config = EnrollConfig(gallery=tmp_path / "g.gallery", photos=[tmp_path / "photos"], model=onnx_model)
     assert enroll(config) == 1
     lines = capsys.readouterr().out.splitlines()
     failed = {line.split("Ann/")[1].split(":")[0] for line in lines if line.startswith("failed: ")}
@@ -171,7 +173,7 @@ def test_the_largest_face_of_a_crowd_is_enrolled_and_half_a_face_is_no_traceback
     folder.mkdir(parents=True)
     Image.fromarray(crowd).save(folder / "twenty.png")
     Image.fromarray(pictures[0][:, :125]).save(folder / "half.png")
-    config = EnrollConfig(gallery=tmp_path / "g.gallery", photos=tmp_path / "photos", model=onnx_model)
+    config = EnrollConfig(gallery=tmp_path / "g.gallery", photos=[tmp_path / "photos"], model=onnx_model)
     assert enroll(config) in (0, 1)
     out = capsys.readouterr().out
     assert "twenty.png: enrolled as crowd" in out and "the largest of" in out
@@ -181,7 +183,7 @@ def test_a_photograph_of_nobody_in_particular_is_asked_about(
     tmp_path: Path, onnx_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     crop(1).save(tmp_path / "face.png")
-    config = EnrollConfig(gallery=tmp_path / "g.gallery", photos=tmp_path / "face.png", model=onnx_model)
+    config = EnrollConfig(gallery=tmp_path / "g.gallery", photos=[tmp_path / "face.png"], model=onnx_model)
     assert enroll(config) == 1
     assert "whose face?" in capsys.readouterr().out
 
@@ -189,4 +191,4 @@ def test_a_photograph_of_nobody_in_particular_is_asked_about(
 def test_an_empty_folder_is_an_error(tmp_path: Path, onnx_model: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(PhotographError, match="holds no files"):
-        enroll(EnrollConfig(gallery=tmp_path / "g.gallery", photos=tmp_path / "none", model=onnx_model))
+        enroll(EnrollConfig(gallery=tmp_path / "g.gallery", photos=[tmp_path / "none"], model=onnx_model))
