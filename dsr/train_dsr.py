@@ -21,7 +21,7 @@ from engine.errors import UserError
 from engine.files import sha256_of, write_json
 from engine.rundir import open_run
 from engine.runloop import RunLoop
-from engine.runtime import make_accelerator, pick_device, seed_everything
+from engine.runtime import computes_with, make_accelerator, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training, steps_of
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuning.bank import memory_bank
@@ -118,7 +118,7 @@ def train(config: TrainConfig) -> None:
     if initial:
         inputs["init"] = sha256_of(initial)
     files = [*(each.source for each in recognisers), *([initial] if initial else [])]
-    with open_run(config, inputs, accelerator.is_main_process, files) as folder:
+    with open_run(config, inputs, accelerator.is_main_process, files, computes_with(accelerator)) as folder:
         seed_everything(config.seed)
         validation = VerificationSet(
             held_out, recognisers[0], limit=config.validation_faces, degradation=config.degradation

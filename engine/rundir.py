@@ -12,6 +12,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from engine.cli import config_as_dict, default_options
+from engine.environment import noted
 from engine.errors import UserError
 from engine.files import write_json
 
@@ -24,17 +25,25 @@ class RunError(UserError):
 
 
 @contextmanager
-def open_run(config: Any, inputs: dict[str, str], is_main: bool = True, files: Iterable[Path] = ()) -> Iterator[Path]:
+def open_run(
+    config: Any,
+    inputs: dict[str, str],
+    is_main: bool = True,
+    files: Iterable[Path] = (),
+    used: dict[str, Any] | None = None,
+) -> Iterator[Path]:
     """Claim `config.out` for this process and yield it.
 
-    A new folder gets `config.json`: every option, the SHA-256 of every input file, and the versions in use. An
-    existing one that has saved weights must hold the same options and inputs, and is then continued.
+    A new folder gets `config.json`: every option, the SHA-256 of every input file, the versions in use, and what the
+    run computes with. An existing one that has saved weights must hold the same options and inputs, and is then
+    continued; where it now computes with something else, that is added under "continued".
 
     Args:
         config: The command's dataclass, with an `out` and an `overwrite` field.
         inputs: Name to content hash of what the run reads (weights, store).
         is_main: False in the processes that must not write.
         files: The files among what it reads: they are never cleared away.
+        used: What became of options that leave a choice (device, precision), as `engine.runtime.computes_with` says.
 
     Raises:
         RunError: Another process is writing there, the configuration differs, the folder holds no run, or what must
@@ -51,13 +60,15 @@ def open_run(config: Any, inputs: dict[str, str], is_main: bool = True, files: I
     except Timeout:
         raise RunError(f"{folder}: another run is writing here; wait for it, or choose another --out") from None
     try:
-        _match_or_write_config(folder, config, inputs, files)
+        _match_or_write_config(folder, config, inputs, files, {**(used or {}), "environment": noted()})
         yield folder
     finally:
         lock.release()
 
 
-def _match_or_write_config(folder: Path, config: Any, inputs: dict[str, str], files: Iterable[Path]) -> None:
+def _match_or_write_config(
+    folder: Path, config: Any, inputs: dict[str, str], files: Iterable[Path], used: dict[str, Any]
+) -> None:
     path = folder / "config.json"
     options = config_as_dict(config)
     if path.is_file():
@@ -66,12 +77,20 @@ def _match_or_write_config(folder: Path, config: Any, inputs: dict[str, str], fi
             # A version that has learned a new option goes on as if it had always stood at its default.
             _refuse_difference(folder, {**default_options(type(config)), **earlier["options"]}, options, "option")
             _refuse_difference(folder, earlier["inputs"], inputs, "input")
+            _note_change(path, earlier, used)
             return
         _clear(folder, files)
     elif (folder / "last.pth").exists():
         raise RunError(f"{folder}: holds a last.pth but no config.json, so it is no run's folder; choose another --out")
     versions = {"python": sys.version.split()[0], "torch": torch.__version__}
-    write_json(path, {"options": options, "inputs": inputs, "versions": versions, "command": sys.argv})
+    write_json(path, {"options": options, "inputs": inputs, "versions": versions, "used": used, "command": sys.argv})
+
+
+def _note_change(path: Path, earlier: dict[str, Any], used: dict[str, Any]) -> None:
+    """Add what a continuation computes with, where that is not what the run computed with before."""
+    before = (earlier.get("continued") or [earlier])[-1].get("used")
+    if before != used:
+        write_json(path, {**earlier, "continued": [*earlier.get("continued", []), {"used": used}]})
 
 
 def _has_weights(folder: Path) -> bool:

@@ -3,12 +3,14 @@
 import ctypes
 import random
 import sys
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
+from engine.environment import let_flags_decide
 from engine.errors import UserError
 
 
@@ -25,6 +27,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         DeviceError: The device is unknown or absent.
     """
+    let_flags_decide()
     if name == "auto":
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
@@ -76,6 +79,8 @@ def make_accelerator(device: torch.device, precision: str, accumulate: int = 1) 
     Raises:
         DeviceError: fp16 was asked for where no gradient scaler exists.
     """
+    let_flags_decide()
+    torch.set_float32_matmul_precision("highest")  # which the environment may have lowered before it was looked at
     if precision == "fp16" and device.type != "cuda":
         raise DeviceError(f"--precision fp16 needs CUDA (found {device.type}); use bf16 or fp32")
     if device.type == "cpu":
@@ -90,6 +95,17 @@ def make_accelerator(device: torch.device, precision: str, accumulate: int = 1) 
         gradient_accumulation_steps=accumulate,
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+
+
+def computes_with(accelerator: Accelerator) -> dict[str, Any]:
+    """Return what a run really computes with, for its config.json: options such as "auto" do not say."""
+    return {
+        "device": str(accelerator.device),
+        "precision": {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision),
+        "accumulate": accelerator.gradient_accumulation_steps,
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _keep_freed_memory() -> None:

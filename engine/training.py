@@ -69,6 +69,8 @@ class Training:
         )
         self._schedule = _warmup_cosine(self._optimiser, settings)
         wrapped, self.optimiser = accelerator.prepare(self.raw, self._optimiser)
+        if compiled:
+            torch._dynamo.config.disable = False  # the environment may have been read before it was looked at
         self.model = cast(nn.Module, torch.compile(wrapped) if compiled else wrapped)
         self.step = 0
         self._skipped = 0

@@ -16,7 +16,7 @@ from engine.errors import GateError, UserError
 from engine.files import sha256_of, write_json
 from engine.rundir import open_run
 from engine.runloop import RunLoop
-from engine.runtime import make_accelerator, pick_device, seed_everything
+from engine.runtime import computes_with, make_accelerator, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training, steps_of
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuning.bank import memory_bank
@@ -60,7 +60,8 @@ def finetune(config: FinetuneConfig) -> None:
     if dsr is not None:
         files["dsr"] = dsr_file(config.dsr)
     inputs |= {name: sha256_of(path) for name, path in files.items()}
-    with open_run(config, inputs, accelerator.is_main_process, [original.source, *files.values()]) as folder:
+    paths = [original.source, *files.values()]
+    with open_run(config, inputs, accelerator.is_main_process, paths, computes_with(accelerator)) as folder:
         seed_everything(config.seed)
         validation = VerificationSet(held_out, original, limit=config.validation_faces, degradation=config.degradation)
         accelerator.print(f"validating on {validation}")

@@ -16,7 +16,7 @@ from engine.cli import command
 from engine.errors import UserError
 from engine.rundir import open_run
 from engine.runloop import RunLoop
-from engine.runtime import make_accelerator, pick_device, seed_everything
+from engine.runtime import computes_with, make_accelerator, pick_device, seed_everything
 from engine.training import NonFiniteLossError, Optimisation, Training
 from facial_rec.finetuning.learner import ChainEmbedding
 from facial_rec.finetuning.margins import MarginKind, margin_head
@@ -79,7 +79,7 @@ def train_edgeface(config: ScratchConfig) -> None:
     rank, world = accelerator.process_index, accelerator.num_processes
     batches = LowResolutionBatches(store, config.batch, view, config.seed, accelerator.device, rank, world)
     inputs = {"train": store.sha256, "validation": held_out.sha256}
-    with open_run(config, inputs, accelerator.is_main_process) as folder:
+    with open_run(config, inputs, accelerator.is_main_process, used=computes_with(accelerator)) as folder:
         seed_everything(config.seed)
         total = config.epochs * len(batches)
         settings = Optimisation(total, config.rate, total // 10, 0.05, 1.0, 0.999)
