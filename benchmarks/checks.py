@@ -22,8 +22,8 @@ from _pytest.runner import runtestprotocol
 MODULES = ("facial_rec.embedding",) + tuple(
     f"facial_rec.loading.{name}"
     for name in (
-        *("archives", "architecture", "backbone", "containers", "exported", "face_tensors", "hub", "pickles"),
-        *("programs", "selftest", "sources", "weights"),
+        *("archives", "architecture", "backbone", "containers", "exported", "hub", "pickles", "programs"),
+        *("selftest", "sources", "tensors", "torchscript", "weights"),
     )
 )
 TESTS = ("refusals", "weights", "embedding", "commands", "checks")

@@ -31,7 +31,7 @@ from dsr.network import DSR
 from engine.runtime import has_fast_bf16, make_accelerator
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuning.targets import HrTargets
-from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.saving import save_finetuned
 from facial_rec.networks.edgeface import build
 
 FACES, BATCH, ROUNDS, STEPS = 64, 16, 5, 1

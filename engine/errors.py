@@ -1,7 +1,7 @@
 """The root of the errors that a user can mend.
 
 UserError
-├── facial_rec.loading.weights.WeightsError   a weights file that cannot be loaded whole
+├── facial_rec.loading.refusals.WeightsError   a weights file that cannot be loaded whole
 ├── dataset ... Error                 photographs, stores and layouts
 ├── engine.checkpoint.CheckpointError a run that cannot be saved or resumed
 └── ...                               each stands beside the code that raises it

@@ -14,7 +14,8 @@ from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading.refusals import MismatchError, ValuesError
 from facial_rec.loading.saving import format_for, save_weights
 from facial_rec.loading.selftest import probes
-from facial_rec.loading.weights import find_weights, read_weights
+from facial_rec.loading.sources import find_weights
+from facial_rec.loading.weights import read_weights
 
 _LEAST_COSINE = {"float32": 0.999999, "float16": 0.9999, "bfloat16": 0.995}
 

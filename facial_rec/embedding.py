@@ -3,7 +3,7 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +11,19 @@ from torch.nn import functional as F
 
 from engine.files import sha256_of
 from facial_rec.loading.adapter import apply_adapter, read_adapter
-from facial_rec.loading.announcements import announce
+from facial_rec.loading.announcements import announce, announce_container, announce_program, announce_weights
 from facial_rec.loading.branch import apply_branch, is_branch
-from facial_rec.loading.containers import Container, identify
-from facial_rec.loading.face_tensors import check_faces
-from facial_rec.loading.programs import Program, open_program
-from facial_rec.loading.refusals import MismatchError, NotWeightsError, OtherNetworkError, WeightsError
+from facial_rec.loading.containers import identify
+from facial_rec.loading.programs import Program
+from facial_rec.loading.refusals import FacesError, MismatchError, NotWeightsError, OtherNetworkError, WeightsError
 from facial_rec.loading.selftest import agreement, check_sees
-from facial_rec.loading.weights import Weights, find_weights, load_network, read_weights, weights_of
+from facial_rec.loading.sources import find_weights
+from facial_rec.loading.tensors import RawTensors, read_tensors
+from facial_rec.loading.weights import Weights, load_network, weights_in
 from facial_rec.networks.edgeface import INPUT_SIZE_PX, stage_outputs, watched_stages
 
-_BLACK_BOX = "black box"
+# Resizing and 16-bit floats overshoot by less than this.
+_OVERSHOOT = 2e-3
 
 
 class EdgeFaceEmbedding(nn.Module):
@@ -57,21 +59,19 @@ class EdgeFaceEmbedding(nn.Module):
         adapter: str | Path | None = None,
     ):
         super().__init__()
-        self.source = find_weights(weights)
         device = torch.device(device)
+        self.source = find_weights(weights)
         announce(f"Attempting TorchScript load from {weights}")
         try:
-            container = identify(self.source)
-            if container in (Container.TORCHSCRIPT, Container.EXPORTED):
-                loaded = self._from_program(open_program(self.source, container), arch, device)
-            else:
-                loaded = self._from_state_dict(container, arch)
+            file = identify(self.source)
+            announce_container(file)
+            rebuilt = self._choose(read_tensors(file), arch, device)
         except WeightsError as error:
             announce(f"Refused: {error}")
             raise
         self.adapter_sha256: str | None = None
         if adapter is not None:
-            self._adapt(loaded, adapter)
+            self._take_adapter(rebuilt, Path(adapter))
         self.to(device)
         check_sees(self.source, self._embed, device)
 
@@ -143,67 +143,91 @@ class EdgeFaceEmbedding(nn.Module):
             faces = F.interpolate(faces, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
         return (faces - 0.5) / 0.5
 
-    def _from_state_dict(self, container: Container, arch: str | None) -> Weights:
-        announce(f"TorchScript load failed: not a TorchScript archive but {container}")
-        announce("Falling back to EdgeFace architecture loading")
-        weights = read_weights(self.source, arch)
-        stored = container if container is Container.SAFETENSORS else "state_dict"
-        self._take(weights, load_network(weights), f"{weights.kind} {stored}")
-        announce(f"Loaded {weights.kind} backbone weights")
-        announce(_facts(weights))
-        return weights
+    def _choose(self, raw: RawTensors, arch: str | None, device: torch.device) -> Weights | None:
+        """Take the network rebuilt from the tensors, or the program that came with them where it computes another.
 
-    def _from_program(self, program: Program, arch: str | None, device: torch.device) -> Weights | None:
-        """Use the rebuilt network where it computes the same as the program, else the program itself."""
-        name = "TorchScript model" if program.container is Container.TORCHSCRIPT else str(program.container)
-        announce(f"Successfully loaded as {name}")
+        Returns:
+            The weights of the rebuilt network; None for a black box.
+        """
+        announce_program(raw)
         try:
-            weights = weights_of(program, arch)
+            weights = weights_in(raw, arch)
         except (MismatchError, NotWeightsError, OtherNetworkError) as error:
-            if arch is not None:
+            if raw.program is None or arch is not None:
                 raise
-            self._take_black_box(program, device, f"its network is not known ({error})")
+            self._take_program(raw, raw.program, device, f"its network is not known ({error})")
             return None
         network = load_network(weights)
-        verdict = agreement(network, program.on(torch.device("cpu")), quantised=weights.dtype == "qint8")
-        if not verdict.agrees:
-            reason = f"the rebuilt {weights.arch} differs from it by {verdict.difference:.1e}"
-            self._take_black_box(program, device, reason)
-            return None
-        self._take(weights, network, f"{program.container}, rebuilt")
-        announce(f"Rebuilt as {weights.arch}: {verdict.text}; the rebuilt network is used")
+        if raw.program is not None:
+            verdict = agreement(network, raw.program.on(torch.device("cpu")), quantised=weights.dtype == "qint8")
+            if not verdict.agrees:
+                reason = f"the rebuilt {weights.arch} differs from it by {verdict.difference:.1e}"
+                self._take_program(raw, raw.program, device, reason)
+                return None
+            announce(f"Rebuilt as {weights.arch}: {verdict.text}; the rebuilt network is used")
+        else:
+            announce_weights(weights)
+        self.network = network
+        self.arch, self.sha256, self.kind = weights.arch, weights.sha256, weights.described
         return weights
 
-    def _take(self, weights: Weights, network: nn.Module, kind: str) -> None:
-        self.network = network
-        self.arch, self.sha256, self.kind = weights.arch, weights.sha256, kind
+    def _take_adapter(self, rebuilt: Weights | None, path: Path) -> None:
+        if rebuilt is None or self.network is None:
+            raise MismatchError(
+                f"{self.source}: a black box takes no adapter; give the weights that {path} was made for"
+            )
+        if is_branch(path):
+            self.network = apply_branch(self.network, path).requires_grad_(False)
+            self.adapter_sha256, self.kind = sha256_of(path), f"{self.kind}, resolution branch"
+            announce(f"Branched by {path}")
+            return
+        adapter = read_adapter(path)
+        self.network = load_network(replace(rebuilt, state_dict=apply_adapter(rebuilt.state_dict, adapter)))
+        self.adapter_sha256 = adapter.sha256
+        announce(f"Adapted by {path}")
 
-    def _take_black_box(self, program: Program, device: torch.device, reason: str) -> None:
+    def _take_program(self, raw: RawTensors, program: Program, device: torch.device, reason: str) -> None:
         self.network, self.arch = None, "unknown"
         self._program = program.on(device)
-        self.sha256, self.kind = sha256_of(program.source), f"{program.container}, {_BLACK_BOX}"
+        self.sha256, self.kind = sha256_of(raw.file.path), f"{raw.file.container}, black box"
         announce(f"Used as a black box, without feature maps: {reason}")
 
-    def _adapt(self, weights: Weights | None, adapter: str | Path) -> None:
-        if weights is None:
-            raise MismatchError(
-                f"{self.source}: a black box takes no adapter; give the weights that {adapter} was made for"
-            )
-        if is_branch(Path(adapter)):
-            self.network = apply_branch(cast(nn.Module, self.network), Path(adapter)).requires_grad_(False)
-            self.adapter_sha256, self.kind = sha256_of(Path(adapter)), f"{self.kind}, resolution branch"
-            announce(f"Branched by {adapter}")
-            return
-        read = read_adapter(adapter)
-        self.network = load_network(replace(weights, state_dict=apply_adapter(weights.state_dict, read)))
-        self.adapter_sha256 = read.sha256
-        announce(f"Adapted by {adapter}")
+
+def check_faces(faces: Tensor) -> Tensor:
+    """Return the faces, having checked that they are (B, 3, H, W) RGB float in [0, 1].
+
+    Raises:
+        FacesError: With what to do about it.
+    """
+    if not isinstance(faces, Tensor):
+        raise FacesError(f"faces: a {type(faces).__name__}, not a tensor; pass torch.from_numpy(array)")
+    shape = "x".join(map(str, faces.shape))
+    if not faces.is_floating_point():
+        raise FacesError(f"faces: {faces.dtype} values; convert with faces.float() / 255")
+    if faces.dim() != 4:
+        raise FacesError(f"faces: shape {shape}, expected Bx3xHxW; add the batch dimension with faces[None]")
+    if faces.shape[1] != 3:
+        remedy = (
+            "permute(0, 3, 1, 2) puts the channels first" if faces.shape[3] == 3 else "expand grey to three channels"
+        )
+        raise FacesError(f"faces: shape {shape}, expected Bx3xHxW; {remedy}")
+    if faces.numel() == 0:
+        raise FacesError(f"faces: an empty batch (shape {shape}); skip it")
+    if not torch.compiler.is_compiling() and torch._C._get_tracing_state() is None:
+        _check_range(faces)
+    return faces
 
 
-def _facts(weights: Weights) -> str:
-    published = f", the published {weights.official}" if weights.official else ""
-    ignored = ""
-    if weights.ignored:
-        shown = ", ".join(weights.ignored[:3])
-        ignored = f"; {len(weights.ignored)} tensors beside the network ignored ({shown})"
-    return f"{weights.arch}, {weights.dtype}, sha256 {weights.sha256[:12]}{published}{ignored}"
+def _check_range(faces: Tensor) -> None:
+    lowest, highest = torch.stack(torch.aminmax(faces.detach())).tolist()
+    if lowest >= -_OVERSHOOT and highest <= 1 + _OVERSHOOT:
+        return
+    if lowest != lowest or highest != highest:
+        remedy = "they hold NaN; look at where they come from"
+    elif highest > 2:
+        remedy = "divide by 255"
+    elif -1 - _OVERSHOOT <= lowest < 0 and highest <= 1 + _OVERSHOOT:
+        remedy = "already normalised? pass (faces + 1) / 2; normalising is done inside"
+    else:
+        remedy = "clamp them"
+    raise FacesError(f"faces: values from {lowest:.3g} to {highest:.3g}, expected 0 to 1; {remedy}")

@@ -29,7 +29,7 @@ from facial_rec.finetuning.tuning import check_adapter_size, drop_paths, merged_
 from facial_rec.finetuning.tuning_loss import TuningLoss, TuningWeights
 from facial_rec.loading.adapter import read_adapter, write_adapter
 from facial_rec.loading.branch import write_branch
-from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.saving import save_finetuned
 from facial_rec.loading.sources import find_weights
 from facial_rec.validation import SIZES_PX, VerificationSet, ranking, table_line
 

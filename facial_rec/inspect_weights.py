@@ -11,10 +11,11 @@ from engine.cli import command
 from engine.files import sha256_of
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading.checksum import contents_sha256
-from facial_rec.loading.containers import Container, identify
-from facial_rec.loading.programs import open_program
+from facial_rec.loading.containers import identify
 from facial_rec.loading.refusals import MismatchError, NotWeightsError, OtherNetworkError
-from facial_rec.loading.weights import Weights, find_weights, read_weights
+from facial_rec.loading.sources import find_weights
+from facial_rec.loading.tensors import RawTensors, read_tensors
+from facial_rec.loading.weights import Weights, weights_in
 from facial_rec.networks.edgeface import architecture_named
 
 _MOST_SHOWN = 8
@@ -48,15 +49,15 @@ def describe(path: Path, arch: str | None = None) -> dict[str, Any]:
     Raises:
         WeightsError: The file is refused; a program of an unknown network is described as a black box.
     """
+    raw = read_tensors(identify(path))
     try:
-        weights = read_weights(path, arch)
+        weights = weights_in(raw, arch)
     except (MismatchError, NotWeightsError, OtherNetworkError) as error:
-        container = identify(path)
-        if arch is not None or container not in (Container.TORCHSCRIPT, Container.EXPORTED):
+        if raw.program is None or arch is not None:
             raise
-        return _black_box_facts(path, container, str(error))
+        return _black_box_facts(raw, str(error))
     facts = _facts(weights)
-    if weights.container in (Container.TORCHSCRIPT, Container.EXPORTED):
+    if raw.program is not None:
         facts["kind"] += f"; {EdgeFaceEmbedding(path).kind}"
     return facts
 
@@ -85,14 +86,14 @@ def _facts(weights: Weights) -> dict[str, Any]:
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def _black_box_facts(path: Path, container: Container, reason: str) -> dict[str, Any]:
-    tensors = open_program(path, container).state_dict.values()
+def _black_box_facts(raw: RawTensors, reason: str) -> dict[str, Any]:
+    path = raw.file.path
     return {
         "file": path.as_posix(),
-        "container": str(container),
+        "container": str(raw.file.container),
         "kind": "black box",
         "architecture": "unknown",
-        "parameters": sum(tensor.numel() for tensor in tensors if hasattr(tensor, "numel")),
+        "parameters": sum(tensor.numel() for tensor in raw.stored.values() if hasattr(tensor, "numel")),
         "bytes": path.stat().st_size,
         "sha256": sha256_of(path),
         "note": reason,

@@ -12,7 +12,7 @@ from torch import Tensor
 from engine.cli import command
 from engine.errors import UserError
 from facial_rec.loading.adapter import apply_adapter, read_adapter, write_adapter
-from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.saving import save_finetuned
 from facial_rec.loading.sources import find_weights
 from facial_rec.loading.weights import read_weights
 

@@ -20,7 +20,7 @@ from engine.runtime import computes_with, make_accelerator, pick_device, seed_ev
 from engine.training import NonFiniteLossError, Optimisation, Training
 from facial_rec.finetuning.learner import ChainEmbedding
 from facial_rec.finetuning.margins import MarginKind, margin_head
-from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.saving import save_finetuned
 from facial_rec.networks.edgeface import build
 from facial_rec.validation import VerificationSet
 

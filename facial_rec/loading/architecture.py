@@ -1,11 +1,13 @@
 """Whose network the tensors are, told from their names and shapes, and whether all of it is there."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from facial_rec.loading.backbone import Backbone
 from facial_rec.loading.refusals import MismatchError, OtherNetworkError
 from facial_rec.networks.edgeface import (
     ARCHITECTURES,
@@ -41,31 +43,36 @@ _OTHER_NETWORKS = {
 _NAMED_TENSORS = 3
 
 
-def recognise(path: Path, tensors: Mapping[str, Tensor]) -> Architecture:
+@dataclass(frozen=True)
+class Recognised:
+    """A network of which it is known whose it is, and that all of it is there.
+
+    Attributes:
+        backbone: Its tensors.
+        architecture: The EdgeFace that they are.
+    """
+
+    backbone: Backbone
+    architecture: Architecture
+
+
+def recognise(backbone: Backbone, arch: str | None = None) -> Recognised:
     """Tell which EdgeFace variant the tensors belong to, by their names, shapes and ranks alone.
+
+    Args:
+        backbone: Its tensors.
+        arch: The variant expected; None takes the one that the tensors show.
 
     Raises:
         OtherNetworkError: They belong to another network, which is named if it is a common one.
-        MismatchError: No single rank ratio explains the factored linears.
+        MismatchError: No single rank ratio explains the factored linears; it is another variant than expected; or
+            tensors are missing, unexpected or of another shape.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if any(name.startswith("features.") and ".conv_1x1_in." in name for name in shapes):
-        return ARCHITECTURES["edgeface_s"]
-    network = _network_by_widths(shapes)
-    whole = {_whole_name(name) for name in shapes}
-    overlap = {
-        candidate: len(whole & expected_shapes(Architecture(candidate)).keys())
-        for candidate in ([network] if network else EDGENEXT_WIDTHS)
-    }
-    network = max(overlap, key=lambda name: overlap[name])
-    if overlap[network] < len(whole) / 2:
-        raise OtherNetworkError(f"{path}: {_other_network(shapes)}, not an EdgeFace; see: python -m facial_rec list")
-    _refuse_other_outputs(path, shapes)
-    factored = {name for name in shapes if name.endswith(".linear1.weight")}
-    if not factored:
-        return Architecture(network)
-    full_head = not any(name.startswith("head.") for name in factored) and "head.fc.weight" in shapes
-    return Architecture(network, _rank_ratio(path, shapes, factored), factored_head=not full_head)
+    path = backbone.raw.file.path
+    architecture = _variant(path, {name: tuple(tensor.shape) for name, tensor in backbone.tensors.items()})
+    check_asked(path, architecture, arch)
+    check_complete(path, backbone.tensors, architecture)
+    return Recognised(backbone, architecture)
 
 
 def check_complete(path: Path, tensors: Mapping[str, Tensor], architecture: Architecture) -> None:
@@ -106,6 +113,26 @@ def check_asked(path: Path, architecture: Architecture, asked: str | None) -> No
     found = name_of(architecture)
     if architecture_named(asked) not in (architecture, architecture_named(found.removesuffix(FULL_HEAD))):
         raise MismatchError(f"{path}: its tensors are {found}, not {asked}; drop --arch, or give --arch {found}")
+
+
+def _variant(path: Path, shapes: Mapping[str, Shape]) -> Architecture:
+    if any(name.startswith("features.") and ".conv_1x1_in." in name for name in shapes):
+        return ARCHITECTURES["edgeface_s"]
+    network = _network_by_widths(shapes)
+    whole = {_whole_name(name) for name in shapes}
+    overlap = {
+        candidate: len(whole & expected_shapes(Architecture(candidate)).keys())
+        for candidate in ([network] if network else EDGENEXT_WIDTHS)
+    }
+    network = max(overlap, key=lambda name: overlap[name])
+    if overlap[network] < len(whole) / 2:
+        raise OtherNetworkError(f"{path}: {_other_network(shapes)}, not an EdgeFace; see: python -m facial_rec list")
+    _refuse_other_outputs(path, shapes)
+    factored = {name for name in shapes if name.endswith(".linear1.weight")}
+    if not factored:
+        return Architecture(network)
+    full_head = not any(name.startswith("head.") for name in factored) and "head.fc.weight" in shapes
+    return Architecture(network, _rank_ratio(path, shapes, factored), factored_head=not full_head)
 
 
 def _other_network(shapes: Mapping[str, Shape]) -> str:

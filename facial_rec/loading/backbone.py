@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from facial_rec.loading.quantised import dequantise, is_quantised
 from facial_rec.loading.refusals import MismatchError, NotWeightsError
+from facial_rec.loading.tensors import RawTensors
 
 # The most specific first; averaged weights stand before raw ones, since they are what a training evaluates.
 _WRAPPINGS = (
@@ -38,6 +40,7 @@ class Backbone:
     """A network's tensors, under the names that the network itself uses.
 
     Attributes:
+        raw: What they were found in.
         tensors: Name to tensor, de-quantised, in the stored precision.
         wrapping: Where in the checkpoint they were, as "state_dict" or "model > ema"; "" at the top.
         prefix: What stood before each name, as "module.model."; "" for nothing.
@@ -45,6 +48,7 @@ class Backbone:
         quantised: Whether linears were quantised.
     """
 
+    raw: RawTensors
     tensors: dict[str, Any]
     wrapping: str
     prefix: str
@@ -52,18 +56,15 @@ class Backbone:
     quantised: bool
 
 
-def find_backbone(path: Path, stored: Any) -> Backbone:
-    """Find the network's tensors in whatever a checkpoint holds.
-
-    Args:
-        path: The file, for messages.
-        stored: A state_dict, or mappings around one.
+def find_backbone(raw: RawTensors) -> Backbone:
+    """Find the network's tensors in whatever a file holds: a state_dict, or mappings around one.
 
     Raises:
         NotWeightsError: There is no state_dict in it.
         MismatchError: It holds two networks, so that it is unclear which is meant.
     """
-    wrapping, found = _unwrap(path, stored, ())
+    path = raw.file.path
+    wrapping, found = _unwrap(path, raw.stored, ())
     quantised = is_quantised(found)
     tensors = dequantise(found) if quantised else dict(found)
     prefix = _prefix(path, tensors)
@@ -72,7 +73,7 @@ def find_backbone(path: Path, stored: Any) -> Backbone:
     if not prefix:
         beside = [name for name in inside if not name.startswith(_OWN_PARTS) and name.lower().startswith(_HEADS)]
         inside = {name: value for name, value in inside.items() if name not in beside}
-    return Backbone(inside, " > ".join(wrapping), prefix, tuple(beside), quantised)
+    return Backbone(raw, _with_counters(inside), " > ".join(wrapping), prefix, tuple(beside), quantised)
 
 
 def is_state_dict(value: Any) -> bool:
@@ -128,3 +129,11 @@ def _common_prefix(tensors: Mapping[str, Any]) -> str:
         ):
             return prefix
         prefix += f"{head}."
+
+
+def _with_counters(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Add the step counters that batch norm did not have before torch 0.4.1; inference never reads them."""
+    counters = {
+        name.removesuffix("running_mean") + "num_batches_tracked" for name in tensors if name.endswith(".running_mean")
+    }
+    return tensors | {name: torch.tensor(0) for name in sorted(counters) if name not in tensors}

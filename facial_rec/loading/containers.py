@@ -1,6 +1,7 @@
 """What a file is, from its first bytes and its table of contents: never from its name."""
 
 import os
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -21,6 +22,23 @@ class Container(StrEnum):
     EXPORTED = "torch.export program"
 
 
+# Those that bring code of their own along with the tensors.
+PROGRAMS = (Container.TORCHSCRIPT, Container.EXPORTED)
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A whole file of a known kind.
+
+    Attributes:
+        path: The file.
+        container: How the weights in it are stored.
+    """
+
+    path: Path
+    container: Container
+
+
 _OTHER_FORMATS = {
     b"\x1f\x8b": "a gzip archive; unpack it first",
     b"BZh": "a bzip2 archive; unpack it first",
@@ -39,7 +57,7 @@ _OTHER_FORMATS = {
 }
 
 
-def identify(path: Path) -> Container:
+def identify(path: Path) -> WeightsFile:
     """Tell how the weights in a file are stored, having checked that the whole file is there.
 
     Raises:
@@ -50,11 +68,11 @@ def identify(path: Path) -> Container:
     """
     first = _first_bytes(path)
     if first.startswith(b"PK"):
-        return _zip_container(path, check_archive(path))
+        return WeightsFile(path, _zip_container(path, check_archive(path)))
     if first.startswith(_LEGACY_PICKLE):
-        return Container.LEGACY
+        return WeightsFile(path, Container.LEGACY)
     if _is_safetensors(path, first):
-        return Container.SAFETENSORS
+        return WeightsFile(path, Container.SAFETENSORS)
     raise _not_weights(path, first)
 
 

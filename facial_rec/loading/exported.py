@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from facial_rec.loading.pickles import check_zip_pickle, refuse_code
+from facial_rec.loading.pickles import check_checkpoint
 from facial_rec.loading.refusals import DamagedError, UnsafeError
+from facial_rec.loading.torch_notices import no_deprecation_notices
 
 _WEIGHTS_CONFIG = re.compile(r"[^/]+/data/weights/[^/]+_weights_config\.json")
 _OPERATOR = re.compile(
@@ -82,6 +83,23 @@ def exported_tensors(path: Path) -> dict[str, Tensor]:
         return {name: _tensor(path, archive, folder, name, entry) for name, entry in config.items()}
 
 
+def load_exported(path: Path, device: torch.device) -> nn.Module:
+    """Build the program on a device, once `check_exported` has let it pass.
+
+    Raises:
+        DamagedError: torch cannot build it.
+    """
+    from torch.export.passes import move_to_device_pass
+
+    try:
+        with no_deprecation_notices():
+            program = torch.export.load(path)
+            return move_to_device_pass(program, str(device)).module()
+    except Exception as error:  # torch.export raises classes of its own that have no public base
+        reason = " ".join(str(error).split())[:120]
+        raise DamagedError(f"{path}: not readable as a torch.export program ({reason}); export it again") from None
+
+
 def _tensor(path: Path, archive: zipfile.ZipFile, folder: str, name: str, entry: Any) -> Tensor:
     try:
         meta = entry["tensor_meta"]
@@ -135,7 +153,7 @@ def _check_inner(path: Path, data: bytes) -> None:
         return
     if not data.startswith(b"PK"):
         raise UnsafeError(f"{path}: holds sample inputs in an old pickle format; nothing was run. Export it again")
-    refuse_code(path, check_zip_pickle(path, BytesIO(data)))
+    check_checkpoint(path, BytesIO(data))
 
 
 def _json(path: Path, archive: zipfile.ZipFile, name: str) -> Any:

@@ -80,6 +80,25 @@ class DryRun(pickle._Unpickler):
         return _Inert()
 
 
+def check_checkpoint(path: Path, archive: Path | io.BytesIO | None = None) -> None:
+    """Check that a checkpoint runs nothing and claims no more than it holds.
+
+    Args:
+        path: The file, for messages.
+        archive: What to read, where it is not the file itself but an archive inside it.
+
+    Raises:
+        UnsafeError: It names anything but tensors and plain containers.
+        DamagedError: Its pickle cannot be read, or a storage is missing or smaller than stated.
+    """
+    refuse_code(path, check_zip_pickle(path, archive))
+
+
+def check_legacy_checkpoint(path: Path) -> None:
+    """Check a checkpoint from before torch 1.6 as `check_checkpoint` does the others."""
+    refuse_code(path, check_legacy_pickle(path))
+
+
 def check_zip_pickle(path: Path, archive: Path | io.BytesIO | None = None) -> set[str]:
     """Check that every storage named in a zipped pickle has the size that the pickle states.
 

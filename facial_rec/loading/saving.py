@@ -1,10 +1,11 @@
-"""Writing an EdgeFace in any of the containers that are read, with a parity figure."""
+"""Writing an EdgeFace, in any of the containers that are read."""
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save as serialise
@@ -13,9 +14,9 @@ from torch import Tensor, nn
 from engine.checkpoint import save_checkpoint, write_with
 from engine.files import write_bytes
 from facial_rec.loading.checksum import contents_sha256
-from facial_rec.loading.programs import METADATA_FILE
+from facial_rec.loading.tensors import METADATA_FILE
 from facial_rec.loading.torch_notices import no_deprecation_notices
-from facial_rec.loading.weights import Weights, load_network
+from facial_rec.loading.weights import FINETUNED_FORMAT, Weights, load_network
 from facial_rec.networks.edgeface import INPUT_SIZE_PX
 
 Format = Literal["state_dict", "safetensors", "torchscript", "pt2"]
@@ -29,6 +30,7 @@ _SUFFIXES: dict[str, Format] = {
     ".pt2": "pt2",
 }
 _MOST_FACES = 4096
+_FINETUNED_VERSION = 1
 
 
 def format_for(path: Path) -> Format:
@@ -56,6 +58,26 @@ def save_weights(path: Path, weights: Weights, form: Format, precision: Precisio
         network = _rounded(weights, state)
         extra = {METADATA_FILE: json.dumps(metadata)}
         (_save_script if form == "torchscript" else _save_exported)(network, path, extra)
+
+
+def save_finetuned(path: Path, arch: str, state_dict: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Save a trained backbone as a plain checkpoint that `torch.load(weights_only=True)` reads.
+
+    Args:
+        path: Written whole or not at all.
+        arch: Variant, see `edgeface.architecture_named`.
+        state_dict: Its tensors, under the names of `edgeface.build(arch)`.
+        metadata: Plain JSON values about the training.
+    """
+    backbone = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    checkpoint = {
+        "format": FINETUNED_FORMAT,
+        "version": _FINETUNED_VERSION,
+        "arch": arch,
+        "backbone_state_dict": backbone,
+        "metadata": dict(metadata) | {"contents_sha256": contents_sha256(backbone)},
+    }
+    save_checkpoint(path, checkpoint)
 
 
 def stored_state(weights: Weights, precision: Precision) -> dict[str, Tensor]:

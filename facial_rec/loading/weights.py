@@ -1,7 +1,6 @@
-"""Reading an EdgeFace file whole, whatever holds it, or refusing it.
+"""From a weights file to a checked network, step by step, or a refusal.
 
-What a file is comes from its bytes (`containers`), what it may do from a dry run (`pickles`, `programs`), where its
-network is from its names (`backbone`), and whose network it is from names, shapes and ranks (`recognition`).
+Each step takes what the step before returned, and says what it found.
 """
 
 import math
@@ -11,25 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from engine.files import sha256_of
-from facial_rec.loading.architecture import check_asked, check_complete, recognise
+from facial_rec.loading.architecture import Recognised, recognise
 from facial_rec.loading.backbone import Backbone, find_backbone
 from facial_rec.loading.checksum import contents_sha256
-from facial_rec.loading.containers import Container, identify
-from facial_rec.loading.finetuned import FINETUNED_FORMAT, save_finetuned
+from facial_rec.loading.containers import PROGRAMS, Container, identify
 from facial_rec.loading.hub import OFFICIAL_SHA256
-from facial_rec.loading.pickles import check_legacy_pickle, check_zip_pickle, refuse_code
-from facial_rec.loading.programs import Program, open_program
-from facial_rec.loading.refusals import DamagedError, ValuesError, WeightsError
-from facial_rec.loading.sources import find_weights
-from facial_rec.loading.torch_notices import no_deprecation_notices
+from facial_rec.loading.refusals import DamagedError, ValuesError
+from facial_rec.loading.tensors import RawTensors, read_tensors
 from facial_rec.networks.edgeface import architecture_named, name_of, skeleton
 
-__all__ = ["Weights", "WeightsError", "find_weights", "load_network", "read_weights", "save_finetuned", "weights_of"]
-
+FINETUNED_FORMAT = "edgeface-finetuned"
 # Weights are below 100 and variances below 10^5; a flip of a float's highest exponent bit gives 10^19 and more.
 _LARGEST_VALUE = 1e10
 
@@ -62,6 +55,13 @@ class Weights:
     ignored: tuple[str, ...] = ()
     official: str | None = None
 
+    @property
+    def described(self) -> str:
+        """How the network is held, in words: "float state_dict" or "TorchScript, rebuilt"."""
+        if self.container in PROGRAMS:
+            return f"{self.container}, rebuilt"
+        return f"{self.kind} {self.container if self.container is Container.SAFETENSORS else 'state_dict'}"
+
 
 def read_weights(path: str | Path, arch: str | None = None) -> Weights:
     """Read an EdgeFace from any container, with every tensor accounted for.
@@ -73,23 +73,49 @@ def read_weights(path: str | Path, arch: str | None = None) -> Weights:
     Raises:
         WeightsError: The file is refused; see `refusals` for the reasons.
     """
-    path = Path(path)
-    container = identify(path)
-    if container in (Container.TORCHSCRIPT, Container.EXPORTED):
-        return weights_of(open_program(path, container), arch)
-    stored, metadata = (
-        _read_safetensors(path) if container is Container.SAFETENSORS else _read_checkpoint(path, container)
-    )
-    return _checked(path, container, stored, metadata, arch)
+    file = identify(Path(path))
+    raw = read_tensors(file)
+    return weights_in(raw, arch)
 
 
-def weights_of(program: Program, arch: str | None = None) -> Weights:
-    """Read the weights inside a TorchScript or exported program.
+def weights_in(raw: RawTensors, arch: str | None = None) -> Weights:
+    """Find and check the EdgeFace in what a file holds.
 
     Raises:
-        WeightsError: They are not a whole EdgeFace's.
+        WeightsError: There is no whole one.
     """
-    return _checked(program.source, program.container, program.state_dict, program.metadata, arch)
+    backbone = find_backbone(raw)
+    recognised = recognise(backbone, arch)
+    return check_weights(recognised)
+
+
+def check_weights(recognised: Recognised) -> Weights:
+    """Check the numbers, and bring them to float32.
+
+    Raises:
+        ValuesError: They cannot be a trained network's.
+        DamagedError: They are not those that were written.
+    """
+    backbone, raw = recognised.backbone, recognised.backbone.raw
+    path = raw.file.path
+    dtype = "qint8" if backbone.quantised else _dtype_of(backbone.tensors)
+    state = {name: _to_float(tensor, raw) for name, tensor in backbone.tensors.items()}
+    check_values(path, state)
+    check_contents(path, state, raw.metadata)
+    sha256 = sha256_of(path)
+    finetuned = raw.metadata.get("format") == FINETUNED_FORMAT
+    return Weights(
+        state_dict=state,
+        arch=name_of(recognised.architecture),
+        container=raw.file.container,
+        kind="fine-tuned" if finetuned else "dynamically quantised" if backbone.quantised else "float",
+        sha256=sha256,
+        source=path,
+        dtype=dtype,
+        metadata=raw.metadata | _found_at(backbone),
+        ignored=backbone.ignored,
+        official=OFFICIAL_SHA256.get(sha256),
+    )
 
 
 def load_network(weights: Weights) -> nn.Module:
@@ -97,100 +123,6 @@ def load_network(weights: Weights) -> nn.Module:
     network = skeleton(architecture_named(weights.arch))
     network.load_state_dict(weights.state_dict, strict=True, assign=True)
     return network.requires_grad_(False).eval()
-
-
-def _checked(path: Path, container: Container, stored: Any, metadata: dict[str, Any], arch: str | None) -> Weights:
-    found = find_backbone(path, stored)
-    architecture = recognise(path, found.tensors)
-    check_asked(path, architecture, arch)
-    tensors = _with_counters(found.tensors)
-    check_complete(path, tensors, architecture)
-    dtype = "qint8" if found.quantised else _dtype_of(found.tensors)
-    state = {name: _to_float(tensor, container) for name, tensor in tensors.items()}
-    check_values(path, state)
-    check_contents(path, state, metadata)
-    sha256 = sha256_of(path)
-    finetuned = metadata.get("format") == FINETUNED_FORMAT
-    return Weights(
-        state_dict=state,
-        arch=name_of(architecture),
-        container=container,
-        kind="fine-tuned" if finetuned else "dynamically quantised" if found.quantised else "float",
-        sha256=sha256,
-        source=path,
-        dtype=dtype,
-        metadata=metadata | _found_at(found),
-        ignored=found.ignored,
-        official=OFFICIAL_SHA256.get(sha256),
-    )
-
-
-def _read_checkpoint(path: Path, container: Container) -> tuple[Any, dict[str, Any]]:
-    legacy = container is Container.LEGACY
-    refuse_code(path, check_legacy_pickle(path) if legacy else check_zip_pickle(path))
-    try:
-        with no_deprecation_notices():
-            stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError) as error:
-        raise _unreadable(path, error) from None
-    except Exception as error:
-        # weights_only unpickling reports every fault as a pickle.UnpicklingError, whatever its cause.
-        raise _unreadable(path, error) from None
-    return stored, _plain_metadata(stored)
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except (SafetensorError, RuntimeError, ValueError, TypeError, OSError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> DamagedError:
-    return DamagedError(f"{path}: cannot be read whole ({' '.join(str(error).split())[:120]}); download it again")
-
-
-def _plain_metadata(stored: Any) -> dict[str, Any]:
-    """Keep what a checkpoint says of itself: short plain values, and its own `metadata`."""
-    if not isinstance(stored, Mapping):
-        return {}
-    plain = {
-        str(name): value
-        for name, value in stored.items()
-        if isinstance(value, str | int | float | bool) and len(str(value)) < 200
-    }
-    own = stored.get("metadata")
-    return plain | (dict(own) if isinstance(own, Mapping) else {})
-
-
-def _found_at(found: Backbone) -> dict[str, Any]:
-    places = {"wrapping": found.wrapping, "prefix": found.prefix}
-    return {name: place for name, place in places.items() if place}
-
-
-def _with_counters(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Add the step counters that batch norm did not have before torch 0.4.1; inference never reads them."""
-    counters = {
-        name.removesuffix("running_mean") + "num_batches_tracked" for name in tensors if name.endswith(".running_mean")
-    }
-    return tensors | {name: torch.tensor(0) for name in sorted(counters) if name not in tensors}
-
-
-def _to_float(tensor: Tensor, container: Container) -> Tensor:
-    """Return a tensor in float32 that shares memory with nothing but, at most, the tensor itself."""
-    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-    # safetensors maps the file, which may be replaced on disk; a part of a larger tensor would keep all of it.
-    shared = container is Container.SAFETENSORS or tensor.untyped_storage().nbytes() != tensor.nbytes
-    converted = tensor.detach().to(dtype, copy=shared).contiguous()
-    if container in (Container.CHECKPOINT, Container.LEGACY):
-        tensor.data = converted  # lets go of what was stored, so that both are never held for the whole file
-    return converted
-
-
-def _dtype_of(tensors: Mapping[str, Tensor]) -> str:
-    names = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values() if tensor.is_floating_point()}
-    return " and ".join(sorted(names))
 
 
 def check_values(path: Path, state: Mapping[str, Tensor]) -> None:
@@ -230,3 +162,24 @@ def check_contents(path: Path, state: Mapping[str, Tensor], metadata: Mapping[st
     stated = metadata.get("contents_sha256")
     if stated is not None and stated != contents_sha256(state):
         raise DamagedError(f"{path}: its tensors do not have the checksum that it states; download or convert it again")
+
+
+def _found_at(found: Backbone) -> dict[str, Any]:
+    places = {"wrapping": found.wrapping, "prefix": found.prefix}
+    return {name: place for name, place in places.items() if place}
+
+
+def _to_float(tensor: Tensor, raw: RawTensors) -> Tensor:
+    """Return a tensor in float32 that shares memory with nothing but, at most, the tensor itself."""
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    # A part of a larger tensor would keep all of it.
+    shared = raw.mapped or tensor.untyped_storage().nbytes() != tensor.nbytes
+    converted = tensor.detach().to(dtype, copy=shared).contiguous()
+    if raw.program is None:
+        tensor.data = converted  # lets go of what was stored, so that both are never held for the whole file
+    return converted
+
+
+def _dtype_of(tensors: Mapping[str, Tensor]) -> str:
+    names = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values() if tensor.is_floating_point()}
+    return " and ".join(sorted(names))

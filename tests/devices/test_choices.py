@@ -10,7 +10,7 @@ from dsr.dsr_file import PRETRAINED, save_dsr
 from dsr.network import DSR
 from engine.errors import UserError
 from engine.files import sha256_of
-from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.saving import save_finetuned
 from facial_rec.networks.edgeface import build
 from pipeline.choices import choose_tuned
 from pipeline.deployment.deployed import choose_deployed

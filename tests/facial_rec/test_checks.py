@@ -15,7 +15,7 @@ from torch import nn
 
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading import archives
-from facial_rec.loading.containers import Container, identify
+from facial_rec.loading.containers import identify
 from facial_rec.loading.hub import fetch
 from facial_rec.loading.programs import AnyBatch, Program
 from facial_rec.loading.refusals import (
@@ -166,7 +166,7 @@ def test_an_exported_program_without_its_graph_is_refused_when_built(converted, 
 
     path = changed(converted["pt2"], tmp_path / "a.pt2", "models/model.json", changed_json(without_graph))
     with pytest.raises(DamagedError, match=r"not readable as a torch\.export program"):
-        Program(path, Container.EXPORTED, {}).on(torch.device("cpu"))
+        Program(path).on(torch.device("cpu"))
 
 
 class Other(nn.Module):

@@ -13,9 +13,9 @@ from engine.files import sha256_of
 from facial_rec import compare_weights, convert_weights, embed_images, get_weights, inspect_weights, list_weights
 from facial_rec.inspect_weights import describe
 from facial_rec.loading.adapter import write_adapter
-from facial_rec.loading.finetuned import save_finetuned
 from facial_rec.loading.hub import OFFICIAL, OFFICIAL_SHA256, fetch, fetch_official
 from facial_rec.loading.refusals import HubError
+from facial_rec.loading.saving import save_finetuned
 from facial_rec.loading.torch_notices import no_deprecation_notices
 from facial_rec.networks.edgeface import ARCHITECTURES
 

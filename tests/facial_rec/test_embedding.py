@@ -7,9 +7,10 @@ from torch import nn
 
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading import sources
-from facial_rec.loading.finetuned import save_finetuned
-from facial_rec.loading.programs import AnyBatch, load_script
+from facial_rec.loading.programs import AnyBatch
 from facial_rec.loading.refusals import FacesError, MismatchError, WeightsError, WeightsNotFoundError
+from facial_rec.loading.saving import save_finetuned
+from facial_rec.loading.torchscript import load_script
 from facial_rec.loading.weights import read_weights
 from facial_rec.networks.edgeface import build
 

@@ -14,8 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.loading import architecture as recognition
-from facial_rec.loading import archives, containers, pickles, programs, weights
+from facial_rec.loading import architecture, archives, containers, pickles, torchscript, weights
 from facial_rec.loading.containers import identify
 from facial_rec.loading.refusals import (
     DamagedError,
@@ -230,7 +229,7 @@ def altered_safetensors(xxs, path):
 CHECKS = {
     "values (NaN)": (nan_file, weights, "check_values", ValuesError),
     "values (zero)": (zero_file, weights, "check_values", ValuesError),
-    "completeness": (missing_file, weights, "check_complete", MismatchError),
+    "completeness": (missing_file, architecture, "check_complete", MismatchError),
     "checksums": (flipped_file, archives, "check_checksums", DamagedError),
     "contents": (altered_safetensors, weights, "check_contents", DamagedError),
 }
@@ -251,7 +250,7 @@ def test_an_overstated_storage_is_named_before_torch_reads_the_file(xxs, tmp_pat
     overstated_file(xxs, tmp_path / "bad.pt")
     with pytest.raises(DamagedError, match="should have 192 bytes and holds 96"):
         read_weights(tmp_path / "bad.pt")
-    monkeypatch.setattr(weights, "check_zip_pickle", lambda *_: set())
+    monkeypatch.setattr(pickles, "check_zip_pickle", lambda *_: set())
     with pytest.raises(DamagedError, match="cannot be read whole"):
         read_weights(tmp_path / "bad.pt")
 
@@ -267,7 +266,7 @@ def test_the_self_test_alone_refuses_a_network_that_is_blind_to_the_face(xxs, tm
 def test_the_arch_check_alone_refuses_another_variant(xxs_file, monkeypatch):
     with pytest.raises(MismatchError):
         read_weights(xxs_file, "edgeface_base")
-    monkeypatch.setattr(weights, "check_asked", lambda *_: None)
+    monkeypatch.setattr(architecture, "check_asked", lambda *_: None)
     read_weights(xxs_file, "edgeface_base")
 
 
@@ -275,7 +274,7 @@ def test_the_dry_run_alone_names_code_before_torch_sees_it(tmp_path, xxs, monkey
     torch.save(xxs | {"x": Payload(tmp_path / "touched")}, tmp_path / "evil.pt")
     with pytest.raises(UnsafeError):
         read_weights(tmp_path / "evil.pt")
-    monkeypatch.setattr(weights, "refuse_code", lambda *_: None)
+    monkeypatch.setattr(pickles, "refuse_code", lambda *_: None)
     with pytest.raises(DamagedError, match="cannot be read whole"):
         read_weights(tmp_path / "evil.pt")
     assert not (tmp_path / "touched").exists()
@@ -345,7 +344,7 @@ def test_torchscript_that_reaches_out_is_refused(attack, converted, tmp_path, mo
     evil = rewritten(source, lambda name, data: data + call if name.endswith(".py") else data)
     with pytest.raises(UnsafeError, match="nothing was run"):
         read_weights(evil)
-    monkeypatch.setattr(programs, "check_script_text", lambda *_: None)
+    monkeypatch.setattr(torchscript, "check_script_text", lambda *_: None)
     read_weights(evil)
 
 
@@ -401,5 +400,5 @@ def test_ranks_that_no_ratio_explains_are_refused(networks, tmp_path):
 
 
 def test_every_refusal_is_one_line_that_the_command_prints(own):
-    assert recognition.check_asked(own, recognition.ARCHITECTURES["edgeface_xxs"], None) is None
+    assert architecture.check_asked(own, architecture.ARCHITECTURES["edgeface_xxs"], None) is None
     assert pickles.check_zip_pickle(own)

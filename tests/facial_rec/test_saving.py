@@ -10,8 +10,7 @@ from torch import Tensor
 
 from facial_rec import convert_weights
 from facial_rec.loading.adapter import write_adapter
-from facial_rec.loading.finetuned import save_finetuned
-from facial_rec.loading.saving import save_weights
+from facial_rec.loading.saving import save_finetuned, save_weights
 from facial_rec.loading.weights import read_weights
 
 State = dict[str, Tensor]

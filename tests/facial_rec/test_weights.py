@@ -8,9 +8,8 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from facial_rec.loading.checksum import contents_sha256
-from facial_rec.loading.finetuned import save_finetuned
 from facial_rec.loading.refusals import DamagedError, MismatchError
-from facial_rec.loading.saving import save_weights
+from facial_rec.loading.saving import save_finetuned, save_weights
 from facial_rec.loading.weights import load_network, read_weights
 from facial_rec.networks.edgeface import ARCHITECTURES
 

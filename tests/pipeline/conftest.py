@@ -6,7 +6,7 @@ import torch
 from dataset.store import FaceStore
 from dsr.dsr_file import save_dsr
 from dsr.network import DSR
-from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.saving import save_finetuned
 from facial_rec.networks.edgeface import build
 from pipeline.evaluate_dataset import main as evaluate_main
 

@@ -15,7 +15,7 @@ from dataset.store import FaceStore
 from dataset.views.degrade import shrink
 from dsr.dsr_file import load_dsr
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.loading.finetuned import save_finetuned
+from facial_rec.loading.saving import save_finetuned
 from facial_rec.networks.edgeface import build
 from metrics.folds import best_threshold
 from pipeline.choose_threshold import main as choose_main
