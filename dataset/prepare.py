@@ -5,6 +5,7 @@ import io
 import json
 import os
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,21 +14,23 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
+from dataset.formats.landmark_lists import named_as, read_any_landmarks
+from dataset.formats.recognise import Format, open_source
+from dataset.formats.source import Record, Source
 from dataset.photographs.align import AlignError
 from dataset.photographs.assembly import SplitWriter, is_prepared, parse_sizes, publish, refuse_file, staging
 from dataset.photographs.images import ImageError
 from dataset.photographs.intake import (
     FindLandmarks,
     Photo,
+    aligned_face,
     digests,
-    gather,
     listed_landmarks,
     names_of_nothing,
-    read_face,
-    read_landmarks,
     with_detector,
+    with_names,
 )
-from dataset.photographs.layout import HR_FOLDER, INDEX, PAIRS, SHEET, SPLITS, Face, split_folder
+from dataset.photographs.layout import HR_FOLDER, PAIRS, SHEET, SPLITS, Face, split_folder
 from dataset.photographs.pairs import Pair, read_pairs, write_kept_pairs
 from dataset.photographs.selection import Problem, choose_people, duplicates, excluded, without
 from dataset.photographs.splits import FEWEST_PEOPLE, assign, parse_shares
@@ -47,15 +50,18 @@ class PrepareError(UserError):
 class PrepareConfig:
     """Align photographs, split them by person into train, val and test, and pack them.
 
-    PHOTOS is a folder of people's folders, a folder of files (with --identity-pattern), or an index CSV (image,person
-    and further columns). Faces of 112x112 pixels are taken as they are; photographs are aligned by --landmarks, else
-    by a detector (extra `detect`), on the largest face. What could not be used is listed in problems.csv. A split that
+    PHOTOS is a folder of people's folders, a folder of files (with --identity-pattern), an index CSV (image,person and
+    further columns), a zip or tar archive of folders, RecordIO (.rec), Parquet or WebDataset shards, a verification set
+    (.bin), CelebA's folder, or folders with VGGFace2's or CASIA's lists of landmarks; its content tells which. Faces of
+    112x112 pixels are taken as they are; photographs are aligned by --landmarks or the lists beside them, else by a
+    detector (extra `detect`), on the largest face. What could not be used is listed in problems.csv. A split that
     --val-people, --test-people, --val-folds or --test-folds fills holds those people alone; the others are shared out
-    by --split.
+    by --split. Published parts are kept unless one of these is given.
     """
 
-    photos: Annotated[Path, typer.Argument(help="Folder of people's folders, folder of images, or index CSV.")]
+    photos: Annotated[Path, typer.Argument(help="Folder, index CSV, archive, .rec, .bin, or folder of shards.")]
     out: Annotated[Path, typer.Option(help="Folder that receives the splits.")] = Path("dataset")
+    format: Annotated[Format, typer.Option(help="What PHOTOS is; auto: what its content says.")] = "auto"
     split: Annotated[
         str, typer.Option(help="Shares of train, val and test; a split of share 0 is left out unless filled by name.")
     ] = "80,10,10"
@@ -65,7 +71,10 @@ class PrepareConfig:
         typer.Option(help=r"Regular expression whose first group is the person in a file's name: '(.+)_\d+'."),
     ] = None
     landmarks: Annotated[
-        Path | None, typer.Option(help="CSV: image, left_eye_x, left_eye_y, right_eye_x ... mouth_right_y, in pixels.")
+        Path | None,
+        typer.Option(
+            help="CSV (image, left_eye_x, left_eye_y ... mouth_right_y), or CelebA's, VGGFace2's, CASIA's list."
+        ),
     ] = None
     pairs: Annotated[Path | None, typer.Option(help="LFW pair list; each split keeps the pairs of its people.")] = None
     val_folds: Annotated[str, typer.Option(help="Folds of --pairs whose people are val, e.g. 8 or 7,8.")] = ""
@@ -104,8 +113,9 @@ def prepare(config: PrepareConfig) -> None:
 class _Plan:
     """All that is decided before the first image is decoded."""
 
-    root: Path
+    source: Source
     photos: list[Photo]
+    records: dict[str, Record]
     split_of: dict[str, str]
     pairs: list[Pair]
     find_landmarks: FindLandmarks
@@ -117,27 +127,48 @@ class _Plan:
 
 def _plan(config: PrepareConfig) -> _Plan:
     shares, sizes_px = parse_shares(config.split), parse_sizes(config.vlr_sizes)
-    landmarks = read_landmarks(config.landmarks) if config.landmarks else {}
-    root, photos, rule = gather(config.photos, config.identity_pattern, _made_here(config.out))
-    _refuse_to_replace(config, root, photos)
+    landmarks = read_any_landmarks(config.landmarks) if config.landmarks else {}
+    source = open_source(config.photos, config.format, config.identity_pattern, _made_here(config.out))
+    _refuse_to_replace(config, source)
+    photos = with_names([(each.name, each.person, dict(each.attributes)) for each in source.records])
     people = {photo.person for photo in photos}
-    print(f"{len(photos)} images of {len(people)} people; whose an image is: {rule}")
+    print(f"{config.photos}: {source.what}")
+    print(f"{len(photos)} images of {len(people)} people; whose an image is: {source.rule}")
+    for note in source.notes:
+        print(note)
+    landmarks = named_as(landmarks, [photo.source for photo in photos])
     if config.landmarks and (unknown := names_of_nothing(config.landmarks, landmarks, photos)):
         print(f"{config.landmarks}: {len(unknown)} of {len(landmarks)} names are no photograph, e.g. {unknown[0]!r}")
-    pairs = read_pairs(config.pairs) if config.pairs else []
+    pairs = read_pairs(config.pairs) if config.pairs else source.pairs
     folds = {"val": config.val_folds, "test": config.test_folds}
     lists = {"val": config.val_people, "test": config.test_people}
     chosen = choose_people(pairs, folds, lists, people)
+    by_name = [split for split, given in (*folds.items(), *lists.items()) if given]
+    if not by_name:
+        chosen = {record.person: record.split for record in source.records if record.split}
+        by_name = sorted(set(chosen.values()))
     problems = excluded(photos, config.exclude)
     photos = without(photos, problems)
-    hashes = digests(root, photos)
-    by_name = [split for split, given in (*folds.items(), *lists.items()) if given]
+    records = {record.name: record for record in source.records}
+    hashes, lost = digests(photos, lambda photo: source.read(records[photo.source]))
+    problems += [
+        Problem(each.source, each.person, "unusable", lost[each.source]) for each in photos if each.source in lost
+    ]
     split_of = assign(Counter(photo.person for photo in photos), shares, chosen, config.seed, by_name)
-    copies = duplicates(photos, hashes, split_of, pairs)
-    made_of = _made_of(config, shares, sizes_px, hashes)
-    kept = without(photos, copies)
+    photos = without(photos, problems)
+    problems += duplicates(photos, hashes, split_of, pairs)
+    photos = without(photos, problems)
+    known = {record.name: record.landmarks for record in source.records if record.landmarks is not None}
     return _Plan(
-        root, kept, split_of, pairs, with_detector(listed_landmarks(landmarks)), sizes_px, problems + copies, made_of
+        source,
+        photos,
+        records,
+        split_of,
+        pairs,
+        with_detector(listed_landmarks(known | landmarks)),
+        sizes_px,
+        [*source.problems, *problems],
+        _made_of(config, shares, sizes_px, hashes, source),
     )
 
 
@@ -147,12 +178,12 @@ def _made_here(out: Path) -> list[Path]:
     return [*(folder for folder in splits if (folder / HR_FOLDER).is_dir()), out / SHEET]
 
 
-def _refuse_to_replace(config: PrepareConfig, root: Path, photos: list[Photo]) -> None:
+def _refuse_to_replace(config: PrepareConfig, source: Source) -> None:
     """Refuse to read what the new splits take the place of."""
     lists = [config.photos, config.landmarks, config.pairs, config.val_people, config.test_people, config.exclude]
     replaced = [split_folder(config.out, split) for split in SPLITS] + [config.out / PROBLEMS]
     places = {Path(os.path.realpath(place)): place for place in replaced}
-    for path in [*(path for path in lists if path), *(root / photo.source for photo in photos)]:
+    for path in [*(path for path in lists if path), *source.lists, *source.files]:
         real = Path(os.path.realpath(path))
         place = next((places[place] for place in places if real.is_relative_to(place)), None)
         if place:
@@ -160,12 +191,11 @@ def _refuse_to_replace(config: PrepareConfig, root: Path, photos: list[Photo]) -
 
 
 def _made_of(
-    config: PrepareConfig, shares: dict[str, float], sizes_px: list[int], hashes: dict[str, str]
+    config: PrepareConfig, shares: dict[str, float], sizes_px: list[int], hashes: dict[str, str], source: Source
 ) -> dict[str, Any]:
     """Return all that the result depends on; files by their content."""
-    index = config.photos if config.photos.is_file() else config.photos / INDEX
+    images = [[record.name, record.person, hashes.get(record.name)] for record in source.records]
     files = {
-        "index": index if index.is_file() else None,
         "landmarks": config.landmarks,
         "pairs": config.pairs,
         "val_people": config.val_people,
@@ -173,7 +203,8 @@ def _made_of(
         "exclude": config.exclude,
     }
     return {
-        "photos": sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest(),
+        "photos": sha256(json.dumps(images).encode()).hexdigest(),
+        "lists": [sha256_of(path) for path in source.lists],
         "split": shares,
         "seed": config.seed,
         "identity_pattern": config.identity_pattern,
@@ -186,21 +217,26 @@ def _made_of(
 
 def _write_splits(folder: Path, plan: _Plan) -> dict[str, list[Photo]]:
     """Write every split that somebody is in; return what could be used."""
-    written = {}
     attributes = list(plan.photos[0].attributes) if plan.photos else []
-    with progress_bar(len(plan.photos), 0, "image", "preparing") as bar:
-        for split in SPLITS:
-            photos = [photo for photo in plan.photos if plan.split_of[photo.person] == split]
-            if photos:
-                with SplitWriter(split_folder(folder, split), plan.sizes_px, attributes) as writer:
-                    written[split] = [photo for photo in photos if _write_face(writer, photo, plan, bar)]
+    splits = [split for split in SPLITS if any(plan.split_of[photo.person] == split for photo in plan.photos)]
+    written: dict[str, list[Photo]] = {split: [] for split in splits}
+    with progress_bar(len(plan.photos), 0, "image", "preparing") as bar, ExitStack() as stack:
+        writers = {
+            split: stack.enter_context(SplitWriter(split_folder(folder, split), plan.sizes_px, attributes))
+            for split in splits
+        }
+        for photo in plan.photos:  # in the order of the source, which is read fastest so
+            split = plan.split_of[photo.person]
+            if _write_face(writers[split], photo, plan, bar):
+                written[split].append(photo)
     return written
 
 
 def _write_face(writer: SplitWriter, photo: Photo, plan: _Plan, bar: "tqdm[Any]") -> bool:
     bar.update()
     try:
-        face = read_face(plan.root, photo, plan.find_landmarks)
+        data = plan.source.read(plan.records[photo.source])
+        face = aligned_face(data, f"{plan.source.path}/{photo.source}", photo, plan.find_landmarks)
     except (ImageError, AlignError) as error:
         plan.problems.append(Problem(photo.source, photo.person, "unusable", str(error)))
         return False
@@ -219,7 +255,7 @@ def _check_people(photos: list[Photo], plan: _Plan) -> None:
             if unusable:
                 first = f"; {len(unusable)} images could not be used, the first: {unusable[0].detail}"
             raise PrepareError(
-                f"{plan.root}: {people[split]} people with usable images in {split}, two are needed{first}"
+                f"{plan.source.path}: {people[split]} people with usable images in {split}, two are needed{first}"
             )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dataset.photographs.align import FACE_PX, AlignError, align
 from dataset.photographs.detect import FaceDetector
-from dataset.photographs.images import read_image
+from dataset.photographs.images import ImageError, decode_image
 from dataset.photographs.layout import INDEX, LayoutError, identify, list_images, one_name, read_index
 from engine.errors import UserError
 
@@ -67,36 +67,42 @@ def gather(photos: Path, pattern: str | None, leave_out: Collection[Path] = ()) 
         rows = read_index(index, root)
         extra = [{key: row[key] for key in row if key not in ("image", "person", "source")} for row in rows]
         named = [(row["image"], row["person"], each) for row, each in zip(rows, extra, strict=True)]
-        return root, _with_names(named), f"index {index}"
+        return root, with_names(named), f"index {index}"
     faces, rule = identify(root, list_images(root, leave_out), pattern)
-    return root, _with_names([(face.image, face.person, {}) for face in faces]), rule
+    return root, with_names([(face.image, face.person, {}) for face in faces]), rule
 
 
-def digests(root: Path, photos: list[Photo]) -> dict[str, str]:
-    """Return source to SHA-256 of each file."""
-    found = {}
+def digests(photos: list[Photo], read: Callable[[Photo], bytes]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return source to SHA-256 of each image's bytes, and source to the reason of those that cannot be read."""
+    hashes, reasons = {}, {}
     for photo in photos:
-        with (root / photo.source).open("rb") as file:
-            found[photo.source] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+        try:
+            hashes[photo.source] = hashlib.sha256(read(photo)).hexdigest()
+        except ImageError as error:
+            reasons[photo.source] = str(error)
+    return hashes, reasons
 
 
-def read_face(root: Path, photo: Photo, find_landmarks: FindLandmarks) -> NDArray[np.uint8]:
-    """Read a photograph as an aligned face, (112, 112, 3) uint8 RGB.
+def aligned_face(data: bytes, name: str, photo: Photo, find_landmarks: FindLandmarks) -> NDArray[np.uint8]:
+    """Decode a photograph as an aligned face, (112, 112, 3) uint8 RGB.
+
+    Args:
+        data: The encoded image.
+        name: What messages call it.
+        photo: The photograph.
+        find_landmarks: Finds the landmarks of its face.
 
     Raises:
-        ImageError: It cannot be read.
+        ImageError: It cannot be decoded.
         AlignError: It is not 112x112 and has no landmarks, or wrong ones.
     """
-    image = read_image(root / photo.source)
+    image = decode_image(data, name)
     landmarks = find_landmarks(photo.source, image)
     if landmarks:
         return align(image, landmarks[0])
     height, width = image.shape[:2]
     if (height, width) != (FACE_PX, FACE_PX):
-        raise AlignError(
-            f"{root / photo.source}: {width}x{height} and no face found; give aligned 112x112 faces, or --landmarks"
-        )
+        raise AlignError(f"{name}: {width}x{height} and no face found; give aligned 112x112 faces, or --landmarks")
     return image
 
 
@@ -170,7 +176,7 @@ def _points(path: Path, line: int, row: dict[str, str]) -> NDArray[np.float64]:
         raise IntakeError(f"{path}, line {line}: {error}; expected the columns image,{','.join(_COLUMNS)}") from None
 
 
-def _with_names(named: list[tuple[str, str, dict[str, str]]]) -> list[Photo]:
+def with_names(named: list[tuple[str, str, dict[str, str]]]) -> list[Photo]:
     """Choose file names that are valid and different on every system, however it treats case."""
     folders: dict[str, str] = {}
     taken: set[str] = set()

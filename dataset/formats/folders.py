@@ -1,0 +1,219 @@
+"""Folders of photographs, and the lists that lie beside them: CelebA's, and landmarks of VGGFace2 and CASIA-WebFace.
+
+    CelebA     identity_CelebA.txt (file and number a line), list_landmarks_align_celeba.txt or the in-the-wild list,
+               list_eval_partition.txt (file and 0, 1 or 2 for train, val and test), in the folder or one below it
+    VGGFace2   train/n000002/0001_01.jpg and loose_landmark_train.csv, in the folder or one below it
+    CASIA      0000045/001.jpg and a list of file, label and ten numbers
+
+Lists are told apart by their content, never by their names.
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from itertools import islice
+from pathlib import Path
+
+from dataset.formats.landmark_lists import is_landmark_list, read_any_landmarks
+from dataset.formats.source import FormatError, Landmarks, Record, Source
+from dataset.photographs.images import SUFFIXES, ImageError
+from dataset.photographs.intake import gather
+from dataset.photographs.layout import INDEX, SPLITS
+
+_NUMBERED = re.compile(r"(\S+\.\w+)[ \t]+(\d+)\s*")
+_LOOKED_AT = 1000
+"""Entries of a sub-folder in which a list is looked for."""
+
+
+def is_celeba(path: Path) -> bool:
+    """Whether a folder has a list of whose each image is, as CelebA's."""
+    return path.is_dir() and _identity_list(path) is not None
+
+
+def open_celeba(path: Path) -> Source:
+    """Read CelebA's lists; images that are not there are left out, with a note.
+
+    Raises:
+        FormatError: No images where the lists say, or a damaged list.
+    """
+    identity = _identity_list(path)
+    assert identity is not None
+    people = _read_numbered(identity)
+    root, landmarks, of_landmarks = _images_and_landmarks(path, next(iter(people)))
+    partition = next((each for each in _text_files(path) if each != identity and _is_partition(each)), None)
+    parts = _read_numbered(partition) if partition else {}
+    here = os.path.relpath(root, path)
+    prefix = "" if here == "." else f"{here}/".replace(os.sep, "/")
+    source = Source(path, "", f"list {identity.name}", [], _FileReader(path))
+    source.lists = [each for each in (identity, of_landmarks, partition) if each is not None]
+    there = {entry.name for entry in os.scandir(root)}
+    part_of: dict[int, int] = {}
+    for name, person in people.items():
+        split = SPLITS[parts[name]] if name in parts else ""
+        if name not in there:
+            continue
+        if name in parts and part_of.setdefault(person, parts[name]) != parts[name]:
+            source.listed(prefix + name, str(person), f"{root / name}: person {person} is in another part as well")
+            continue
+        source.records.append(Record(prefix + name, str(person), None, landmarks.get(name), split))
+        source.files.append(root / name)
+    if lacking := len(people) - len(there & people.keys()):
+        source.notes.append(f"{root}: {lacking} of the {len(people)} images that {identity.name} lists are not there")
+    for name in sorted(there - people.keys()):
+        if Path(name).suffix.lower() in SUFFIXES:
+            source.listed(prefix + name, "", f"{root / name}: {identity.name} does not say whose it is")
+    landmarked = f", landmarks of {of_landmarks.name}" if of_landmarks else ""
+    parted = f", parts of {partition.name}" if partition else ""
+    source.what = f"CelebA's layout, {len(source.records)} images in {root.name}{landmarked}{parted}"
+    return source
+
+
+def has_landmark_lists(path: Path) -> bool:
+    """Whether a folder has people's folders and lists of landmarks that name their images."""
+    return path.is_dir() and not (path / INDEX).is_file() and bool(_landmark_lists(path))
+
+
+def open_landmarked(path: Path, pattern: str | None, leave_out: Collection[Path]) -> Source:
+    """Read folders of people with the lists of landmarks beside them.
+
+    Raises:
+        FormatError: A damaged list.
+        LayoutError: Images without a person.
+    """
+    source = Source(path, "", "name of the folder", [], _FileReader(path))
+    for each, root in _landmark_lists(path).items():
+        table = read_any_landmarks(each)
+        inner = open_folder(root, pattern, leave_out)
+        here = os.path.relpath(root, path)
+        prefix = "" if here == "." else f"{here}/".replace(os.sep, "/")
+        source.lists.append(each)
+        source.files += inner.files
+        source.records += [
+            Record(prefix + record.name, record.person, None, _found(table, record.name)) for record in inner.records
+        ]
+    known = sum(record.landmarks is not None for record in source.records)
+    source.what = f"folders of people, landmarks of {known} of {len(source.records)} images listed"
+    return source
+
+
+def open_folder(path: Path, pattern: str | None, leave_out: Collection[Path]) -> Source:
+    """Read a folder of people's folders, of files with a pattern, or with an index.
+
+    Raises:
+        LayoutError: Images without a person.
+    """
+    root, photos, rule = gather(path, pattern, leave_out)
+    source = Source(path, f"folder, {len(photos)} images", rule, [], _FileReader(root))
+    source.records = [Record(photo.source, photo.person, attributes=photo.attributes) for photo in photos]
+    index = path if path.is_file() else path / INDEX
+    source.lists = [index] if index.is_file() else []
+    source.files = [root / photo.source for photo in photos]
+    return source
+
+
+class _FileReader:
+    """Reads files below a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __call__(self, record: Record) -> bytes:
+        path = self.root / record.name
+        if not path.is_file():
+            raise ImageError(f"{path}: no such image; check the path")
+        return path.read_bytes()
+
+
+def _text_files(folder: Path) -> Iterator[Path]:
+    """Yield files that may be lists: of the folder, then of those in it."""
+    below = []
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir():
+                below.append(Path(entry.path))
+            elif _may_be_list(entry):
+                yield Path(entry.path)
+    for each in below[:_LOOKED_AT]:
+        with os.scandir(each) as entries:
+            yield from sorted(Path(entry.path) for entry in islice(entries, _LOOKED_AT) if _may_be_list(entry))
+
+
+def _may_be_list(entry: "os.DirEntry[str]") -> bool:
+    suffix = os.path.splitext(entry.name)[1].lower()
+    return not entry.name.startswith(".") and suffix not in SUFFIXES and entry.is_file()
+
+
+def _identity_list(folder: Path) -> Path | None:
+    return next((each for each in _text_files(folder) if _is_numbered(each) and not _is_partition(each)), None)
+
+
+def _is_numbered(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            lines = file.read(400).decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+    whole = lines[:-1] or lines
+    return bool(whole) and all(_NUMBERED.fullmatch(line) for line in whole)
+
+
+def _is_partition(path: Path) -> bool:
+    return _is_numbered(path) and set(_read_numbered(path).values()) <= {0, 1, 2}
+
+
+def _read_numbered(path: Path) -> dict[str, int]:
+    """Read lines of a file's name and a number."""
+    table: dict[str, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+        match = _NUMBERED.fullmatch(line)
+        if match:
+            if table.setdefault(match[1], int(match[2])) != int(match[2]):
+                raise FormatError(f"{path}, line {number}: {match[1]} is named twice; remove one line")
+        elif line.strip():
+            raise FormatError(f"{path}, line {number}: {line[:60]!r} is no file and number; mend or remove the line")
+    return table
+
+
+def _images_and_landmarks(path: Path, name: str) -> tuple[Path, dict[str, Landmarks], Path | None]:
+    """Return the folder of the images, and the list of landmarks that is meant for it.
+
+    The aligned images and those in the wild have the same names; the list's name says of which it is.
+    """
+    roots = [each for each in _folders(path) if (each / name).is_file()]
+    if not roots:
+        raise FormatError(f"{path}: no folder in it has {name}, the first image of the list; unpack the images there")
+    lists = [each for each in _text_files(path) if is_landmark_list(each)]
+    root = next((each for each in roots if "align" in each.name), roots[0])
+    fitting = [each for each in lists if ("align" in each.name) == ("align" in root.name)] or lists[:1]
+    if not fitting or (len(lists) > 1 and len(roots) > 1 and not any("align" in each.name for each in roots)):
+        return root, {}, None
+    return root, read_any_landmarks(fitting[0]), fitting[0]
+
+
+def _landmark_lists(path: Path) -> dict[Path, Path]:
+    """Return lists of landmarks, and for each the folder that its names are relative to."""
+    found: dict[Path, Path] = {}
+    for each in _text_files(path):
+        if is_landmark_list(each):
+            name = next(iter(read_any_landmarks(each)))
+            root = next((root for root in _folders(path) if _exists(root, name)), None)
+            if root is not None and "/" in name and root not in found.values():
+                found[each] = root
+    return found
+
+
+def _exists(root: Path, name: str) -> bool:
+    return any((root / f"{name}{suffix}").is_file() for suffix in ("", *sorted(SUFFIXES)))
+
+
+def _found(table: dict[str, Landmarks], name: str) -> Landmarks | None:
+    return table.get(name, table.get(name.rpartition(".")[0]))
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """Yield a folder, those in it, and those in them."""
+    yield path
+    below = sorted(Path(entry.path) for entry in os.scandir(path) if entry.is_dir())
+    yield from below
+    for each in below:
+        yield from sorted(Path(entry.path) for entry in os.scandir(each) if entry.is_dir())
