@@ -2,6 +2,7 @@
 
 import html
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -152,6 +153,19 @@ def _aligned(path: Path, split: Split) -> tuple[NDArray[np.float32], NDArray[np.
     if not found:
         raise CompareError(
             f"{path}: none of its names is in {split.root}; the first is {names[0] if names else '(none)'!r}"
+        )
+    twice = [split.keys[place] for place, count in Counter(place for place, _ in found).items() if count > 1]
+    if twice:
+        raise CompareError(
+            f"{path}: {len(twice)} faces are named twice, the first is {twice[0]!r}; keep one row of each"
+        )
+    unknown, lacking = len(names) - len(found), len(split) - len(found)
+    if unknown or lacking:
+        first = next((name for name, place in zip(names, places, strict=True) if place is None), "")
+        print(
+            f"{path}: {unknown} of its {len(names)} names are not in {split.root}"
+            + (f" (the first is {first!r})" if unknown else "")
+            + f"; {lacking} of {len(split)} faces have no embedding in it and count as failed"
         )
     filled = []
     for values in (probes, gallery):

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import typer
 
 from engine import options
@@ -31,6 +32,7 @@ from pipeline.evaluation.faces import (
 )
 from pipeline.evaluation.freezing import Frozen, freeze_thresholds, read_frozen
 from pipeline.evaluation.pair_accuracy import freeze_pair_thresholds
+from pipeline.evaluation.pair_labels import check_labels, one_kind, refuse_one_kind
 from pipeline.evaluation.protocols import (
     ImageSets,
     PairList,
@@ -170,9 +172,14 @@ def _pairs(given: Path | None, split: Split, sets: ImageSets | None, out: Path) 
     path = given or next((path for path in beside if path.is_file()), None)
     if path is None:
         return None
-    listed = read_pair_list(path, _names(split, sets), out)
+    names, person = _names(split, sets), [split.person, *([sets.person] if sets is not None else [])]
+    listed = read_pair_list(path, names, out)
     refuse_pairs_with_themselves(listed, split.keys, sets)
-    return listed
+    if given is None and one_kind(listed):
+        print(f"{one_kind(listed)}; they are left out")
+        return None
+    refuse_one_kind(listed)
+    return check_labels(listed, names, np.concatenate(person))
 
 
 def _names(split: Split, sets: ImageSets | None) -> list[str]:

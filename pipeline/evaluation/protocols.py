@@ -3,6 +3,9 @@
 import csv
 import hashlib
 import json
+import posixpath
+import unicodedata
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +19,9 @@ from metrics.comparisons import mean_templates
 from metrics.folds import tenths
 
 MISSING_LIST = "missing_images.txt"
-_SAME_WORDS = {"1": True, "true": True, "yes": True, "same": True, "0": False, "false": False, "no": False}
+_SAME_WORDS = {word: True for word in ("1", "1.0", "true", "t", "yes", "y", "same")} | {
+    word: False for word in ("0", "0.0", "-1", "-1.0", "false", "f", "no", "n", "different")
+}
 
 
 class ProtocolError(UserError):
@@ -33,6 +38,7 @@ class PairList:
         folds: (P,) fold of each pair, all 0 where the list has none.
         repeated: How many further copies of a pair the list had; they are dropped.
         source: The file, for the report.
+        contradicting: How many pairs say otherwise than the people of the split.
     """
 
     rows: NDArray[np.int64]
@@ -40,6 +46,7 @@ class PairList:
     folds: NDArray[np.int64]
     repeated: int
     source: str
+    contradicting: int = 0
 
     @property
     def parts(self) -> NDArray[np.int64]:
@@ -115,6 +122,10 @@ def read_image_sets(path: Path, keys: list[str], person: NDArray[np.int64], miss
     lines = _read_columns(path, ("set", "image"), "sets")
     rows = _rows_of(path, [line["image"] for line in lines], keys, missing_to)
     names, number = np.unique([line["set"] for line in lines], return_inverse=True)
+    twice = [pair for pair, count in Counter(zip(number.tolist(), rows.tolist(), strict=True)).items() if count > 1]
+    if twice:
+        name, image = str(names[twice[0][0]]), keys[twice[0][1]]
+        raise ProtocolError(f"{path}: set {name!r} names {image!r} twice, which counts double; remove one line")
     first = np.array([rows[number == each][0] for each in range(len(names))])
     other = np.flatnonzero(person[rows] != person[first][number])
     if len(other):
@@ -143,9 +154,10 @@ def read_pair_list(path: Path, keys: list[str], missing_to: Path) -> PairList:
         entries = [(*pair.keys, pair.same, pair.fold) for pair in read_pairs(path)]
     named = _rows_of(path, [name for entry in entries for name in entry[:2]], keys, missing_to).reshape(-1, 2)
     kept: dict[tuple[int, int], int] = {}
+    label: dict[tuple[int, ...], bool] = {}
     for position, (first, second) in enumerate(named.tolist()):
-        earlier = kept.setdefault((first, second), position)
-        if entries[earlier][2] != entries[position][2]:
+        kept.setdefault((first, second), position)
+        if label.setdefault(tuple(sorted((first, second))), entries[position][2]) != entries[position][2]:
             raise ProtocolError(f"{path}: {entries[position][:2]} is listed as one person and as two; mend the list")
     order = list(kept.values())
     return PairList(
@@ -169,7 +181,10 @@ def read_image_list(path: Path, keys: list[str], missing_to: Path) -> NDArray[np
         names = [line.strip() for line in _read_lines(path, "images") if line.strip()]
     if not names:
         raise ProtocolError(f"{path}: no image named in it; write one name below hr_images a line")
-    return np.array(list(dict.fromkeys(_rows_of(path, names, keys, missing_to).tolist())), np.int64)
+    rows = list(dict.fromkeys(_rows_of(path, names, keys, missing_to).tolist()))
+    if len(rows) < len(names):
+        print(f"{path}: {len(names) - len(rows)} of {len(names)} lines name an image again; each counts once")
+    return np.array(rows, np.int64)
 
 
 def refuse_searches_for_themselves(plan: SearchPlan, keys: list[str], sets: ImageSets | None) -> None:
@@ -233,7 +248,7 @@ def _read_csv_pairs(path: Path) -> list[tuple[str, str, bool, int]]:
     for number, line in enumerate(_read_columns(path, ("first", "second", "same"), "pairs"), 2):
         same, fold = _SAME_WORDS.get(line["same"].lower()), line.get("fold") or "0"
         if same is None or not fold.isdigit():
-            raise ProtocolError(f"{path}, row {number}: {line} is no pair; same is 1 or 0, fold a number")
+            raise ProtocolError(f"{path}, row {number}: {line} is no pair; same is 1 or 0 (yes, no), fold a number")
         entries.append((line["first"], line["second"], same, int(fold)))
     return entries
 
@@ -241,7 +256,8 @@ def _read_csv_pairs(path: Path) -> list[tuple[str, str, bool, int]]:
 def _read_columns(path: Path, needed: tuple[str, ...], what: str) -> list[dict[str, str]]:
     """Return the rows of a CSV whose needed columns are all filled."""
     table = csv.DictReader(_read_lines(path, what))
-    lacking = [name for name in needed if name not in (table.fieldnames or [])]
+    table.fieldnames = [(name or "").strip().lower() for name in table.fieldnames or []]
+    lacking = [name for name in needed if name not in table.fieldnames]
     if lacking:
         raise ProtocolError(f"{path}: no column {lacking[0]!r}; the header needs {','.join(needed)}")
     rows = [{key: (value or "").strip() for key, value in line.items() if key} for line in table]
@@ -263,13 +279,19 @@ def _read_lines(path: Path, what: str) -> list[str]:
 
 
 def _rows_of(path: Path, names: list[str], keys: list[str], missing_to: Path) -> NDArray[np.int64]:
-    row = {key: number for number, key in enumerate(keys)}
+    row = {_plain(key): number for number, key in enumerate(keys)} | {key: number for number, key in enumerate(keys)}
     _refuse_missing(path, [name for name in names if _row_of(name, row) is None], missing_to)
     return np.array([_row_of(name, row) for name in names], np.int64)
 
 
 def _row_of(name: str, row: dict[str, int]) -> int | None:
-    return row.get(name, row.get(name.rpartition(".")[0]))
+    spellings = (name, name.rpartition(".")[0], _plain(name), _plain(name.rpartition(".")[0]))
+    return next((row[spelling] for spelling in spellings if spelling in row), None)
+
+
+def _plain(name: str) -> str:
+    """Return what several systems' spellings of a path share: slashes, composed letters, no folder to start from."""
+    return posixpath.normpath(unicodedata.normalize("NFC", name.replace("\\", "/"))).removeprefix("hr_images/")
 
 
 def _refuse_missing(path: Path, missing: list[str], folder: Path) -> None:

@@ -23,6 +23,7 @@ def protocol_of(plan: Plan, with_unseen: bool) -> dict[str, Any]:
         "pairs": plan.pairs.source if plan.pairs else None,
         "pairs_threshold": _pairs_judged_by(plan),
         "pairs_repeated": plan.pairs.repeated if plan.pairs else 0,
+        "pairs_contradicting": plan.pairs.contradicting if plan.pairs else 0,
         "far_targets": list(FARS),
         "replicates": plan.replicates,
         "seed": plan.seed,
