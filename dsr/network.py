@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 FACE_PX = 112
 GRID = FACE_PX // 16  # positions a side at the coarsest scale
+# A box of 4 and one of 2: silent at 4 and 2 px, the periods that a pixel shuffle by 4 would draw.
+SMOOTHING = (1 / 8, 1 / 4, 1 / 4, 1 / 4, 1 / 8)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class DSR(nn.Module):
     The 112x112 canvas is folded to 28x28 positions of 48 channels, so that all work happens at the resolution where
     a face of up to 32 px has its information, static in shape whatever the size was. Residual blocks at 28x28 and
     14x14 and token mixing at 7x7 form a small U-Net (Ronneberger et al., MICCAI 2015); the output is a correction
-    of the canvas, zero before training.
+    of the canvas' brightness, zero before training. Colour stays the input's, so that grey faces stay grey, and the
+    correction is smoothed, so that it holds no grid.
 
     Args:
         preset: A name of `PRESETS`.
@@ -91,7 +94,9 @@ class DSR(nn.Module):
         self.middle_out = nn.Sequential(*(ResidualBlock(middle) for _ in range(n_middle)))
         self.up1 = nn.Conv2d(middle, 4 * fine, 1)
         self.fine_out = nn.Sequential(*(ResidualBlock(fine) for _ in range(n_fine)))
-        self.tail = nn.Conv2d(fine, 48, 3, padding=1)
+        self.tail = nn.Conv2d(fine, 16, 3, padding=1)
+        kernel = torch.tensor(SMOOTHING)
+        self.smoothing = nn.Buffer((kernel[:, None] * kernel)[None, None], persistent=False)
         with torch.no_grad():
             for parameter in self.tail.parameters():
                 parameter.zero_()
@@ -110,7 +115,8 @@ class DSR(nn.Module):
         coarse = self.coarse(self.down2(middle))
         middle = self.middle_out(middle + F.pixel_shuffle(self.up2(coarse), 2))
         fine = self.fine_out(fine + F.pixel_shuffle(self.up1(middle), 2))
-        restored = canvas + F.pixel_shuffle(self.tail(fine), 4).to(canvas.dtype)
+        brightness = F.conv2d(F.pixel_shuffle(self.tail(fine), 4), self.smoothing.to(fine.dtype), padding=2)
+        restored = canvas + brightness.to(canvas.dtype)
         if not self.training and not torch.is_grad_enabled():
             return restored.clamp(0, 1)
         return restored + (restored.clamp(0, 1) - restored).detach()

@@ -25,9 +25,9 @@ from facial_rec.finetuning.embedding_losses import effective_rank, uniformity
 from facial_rec.finetuning.gates import Gates, shown
 from facial_rec.finetuning.learner import Chain, ChainEmbedding
 from facial_rec.finetuning.margins import margin_head
-from facial_rec.finetuning.tuning import check_adapter_size, drop_paths, merged_state, prepare_tuning
+from facial_rec.finetuning.tuning import drop_paths, merged_state, prepare_tuning
 from facial_rec.finetuning.tuning_loss import TuningLoss, TuningWeights
-from facial_rec.loading.adapter import read_adapter, write_adapter
+from facial_rec.loading.adapter import write_adapter
 from facial_rec.loading.branch import write_branch
 from facial_rec.loading.saving import save_finetuned
 from facial_rec.loading.sources import find_weights
@@ -44,9 +44,6 @@ def finetune(config: FinetuneConfig) -> None:
         raise UserError("--tune branch: replaces the stages that --feature matches and --adapter changes; drop those")
     accelerator = make_accelerator(pick_device(config.device), config.precision, config.accumulate)
     original = EdgeFaceEmbedding(config.edgeface, device=accelerator.device)
-    earlier = read_adapter(config.adapter).tensors if config.adapter else {}
-    if config.tune == "lowrank":
-        check_adapter_size(original.trainable_copy(), config.rank, earlier)
     dsr = _super_resolver(config, accelerator.device)
     store = FaceStore.open(config.dataset / "train_processed")
     held_out = FaceStore.open(config.dataset / "val_processed")
@@ -212,11 +209,10 @@ class _Run:
         write_json(self.folder / "summary.json", metadata)
 
     def write_network(self, tuned: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-        """Write the whole network and, where it is small, what distinguishes it from the original."""
+        """Write the whole network, and as an adapter what distinguishes it from the original."""
         save_finetuned(self.folder / "edgeface_finetuned.pth", self.original.arch, tuned, metadata)
-        if self.config.tune == "lowrank":
-            path = self.folder / f"{self.original.arch}.lowres.safetensors"
-            write_adapter(path, self.base, tuned, self.facts(metadata))
+        path = self.folder / f"{self.original.arch}.lowres.safetensors"
+        write_adapter(path, self.base, tuned, self.facts(metadata))
 
     @property
     def base(self) -> dict[str, Tensor]:

@@ -66,7 +66,7 @@ def _between(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], strength: 
 
 
 main = command(
-    MergeConfig, merge, example="python -m facial_rec merge edgeface_xxs_q.pt xxs.lowres.safetensors tuned.pth"
+    MergeConfig, merge, example="python -m facial_rec merge edgeface_xxs_q.pt edgeface_xxs.lowres.safetensors tuned.pth"
 )
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 from dsr.dsr_file import PRETRAINED, dsr_file
 from engine.errors import UserError
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.loading.adapter import shipped_adapter
+from facial_rec.loading.adapter import Extent, shipped_adapter
 
 DSR_RUN, FINETUNED_RUN = Path("runs/dsr"), Path("runs/edgeface")
 OFFICIAL = "edgeface_xxs.pt"
@@ -56,17 +56,22 @@ def choose_adapter(given: str, original: EdgeFaceEmbedding) -> Path | None:
     """Return an adapter's file.
 
     Args:
-        given: A path; "auto" for the one that ships for these weights, if any; "none".
+        given: A path; "full" or "small" for the one that ships for these weights; "auto" for the full one, if any;
+            "none".
         original: What it adapts.
 
     Raises:
-        UserError: The file is not there.
+        UserError: The file is not there, or none of that kind ships for these weights.
     """
     if given == "none":
         return None
-    if given == "auto":
-        return shipped_adapter(original.network.state_dict()) if original.network is not None else None
-    return _existing(Path(given), "adapter")
+    if given not in ("auto", "full", "small"):
+        return _existing(Path(given), "adapter")
+    extent: Extent = "small" if given == "small" else "full"
+    found = shipped_adapter(original.network.state_dict(), extent) if original.network is not None else None
+    if found is None and given != "auto":
+        raise UserError(f"--adapter {given}: none ships for {original.source}; give a file, auto or none")
+    return found
 
 
 def choose_tuned(finetuned: str, adapter: str) -> tuple[Path | None, str]:

@@ -50,7 +50,10 @@ class ChooseConfig:
     dsr: Annotated[str, typer.Option(help="Super-resolver: a file, auto, default, none.")] = "auto"
     finetuned: Annotated[str, typer.Option(help="Fine-tuned EdgeFace: a file, auto, none.")] = "auto"
     adapter: Annotated[
-        str, typer.Option(help="Low-resolution adapter of the original EdgeFace: a file, auto (the one shipped), none.")
+        str,
+        typer.Option(
+            help="Low-resolution adapter of the original EdgeFace: a file, full or small (shipped), auto (full), none."
+        ),
     ] = "auto"
     flip: Annotated[bool, typer.Option(help="Add the embedding of the mirror image.")] = True
     bootstrap: Annotated[int, typer.Option(min=0, help="Replicates of the intervals; 0: none.")] = 500

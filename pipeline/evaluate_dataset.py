@@ -76,7 +76,10 @@ class EvaluateConfig:
         str, typer.Option(help="Fine-tuned EdgeFace: a file, auto (runs/edgeface/edgeface_finetuned.pth), none.")
     ] = "auto"
     adapter: Annotated[
-        str, typer.Option(help="Low-resolution adapter of the original EdgeFace: a file, auto (the one shipped), none.")
+        str,
+        typer.Option(
+            help="Low-resolution adapter of the original EdgeFace: a file, full or small (shipped), auto (full), none."
+        ),
     ] = "auto"
     unseen: Annotated[
         str | None, typer.Option(help="EdgeFace that took no part in training: bicubic and DSR in front of it as well.")

@@ -64,7 +64,9 @@ class ExportConfig:
     ] = "auto"
     adapter: Annotated[
         str,
-        typer.Option(help="Adapter for faces up to 32 px: a file, auto (the shipped, if nothing is fine-tuned), none."),
+        typer.Option(
+            help="Adapter for faces up to 32 px: a file, full or small (shipped), auto (full; none if tuned), none."
+        ),
     ] = "auto"
     format: Annotated[Literal["onnx", "pt2", "torchscript", "safetensors"], typer.Option(help="File format.")] = "onnx"
     precision: Annotated[

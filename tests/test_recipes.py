@@ -14,13 +14,10 @@ COMMANDS = {
     "margins.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
     "scratch.toml": ("facial_rec.train_edgeface", "ScratchConfig"),
     "dsr.toml": ("dsr.train_dsr", "TrainConfig"),
-    "dsr-first-part.toml": ("dsr.train_dsr", "TrainConfig"),
-    "dsr-second-part.toml": ("dsr.train_dsr", "TrainConfig"),
     "dsr-real.toml": ("dsr.train_dsr", "TrainConfig"),
-    "dsr-small-sizes.toml": ("dsr.train_dsr", "TrainConfig"),
-    "dsr-all-sizes.toml": ("dsr.train_dsr", "TrainConfig"),
     "finetune.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
-    "adapter.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
+    "full.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
+    "small.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
     "evaluate.toml": ("pipeline.evaluate_dataset", "EvaluateConfig"),
 }
 

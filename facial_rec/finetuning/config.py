@@ -43,7 +43,7 @@ class FinetuneConfig:
         int,
         typer.Option(
             min=1,
-            help="Rank of --tune lowrank, which writes an adapter as well; that of --adapter is added to it.",
+            help="Rank of --tune lowrank; that of --adapter is added to it.",
         ),
     ] = 9
     drop_path: Annotated[

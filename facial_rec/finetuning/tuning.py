@@ -1,15 +1,13 @@
 """Which weights of an EdgeFace are tuned, and in what form."""
 
-from collections.abc import Mapping
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from facial_rec.loading.adapter import LARGEST_ADAPTER_BYTES, factors_of
 from facial_rec.loading.branch import BranchedEdgeFace
-from facial_rec.loading.refusals import AdapterError, MismatchError
+from facial_rec.loading.refusals import MismatchError
 from facial_rec.networks.ldc import LDCNet
 
 Tune = Literal["all", "norms", "early", "late", "lowrank", "branch"]
@@ -66,43 +64,6 @@ def prepare_tuning(network: nn.Module, tune: Tune, rank: int = 8) -> nn.Module:
             elif isinstance(module, nn.Conv2d | nn.Linear):
                 module.weight.requires_grad_(True)
     return BranchedEdgeFace(network) if tune == "branch" else network
-
-
-def check_adapter_size(network: nn.Module, rank: int, earlier: Mapping[str, Tensor]) -> None:
-    """Refuse a "lowrank" tuning whose adapter may come out larger than an adapter may be.
-
-    Args:
-        network: What `prepare_tuning` will be given.
-        rank: Rank of its products.
-        earlier: Tensors of the adapter that the tuning starts from, if any: their rank adds to its own.
-
-    Raises:
-        AdapterError: It may; the largest rank that fits is named.
-    """
-    size = _adapter_bytes(network, rank, earlier)
-    if size <= LARGEST_ADAPTER_BYTES:
-        return
-    smaller = range(rank - 1, 0, -1)
-    fits = next((each for each in smaller if _adapter_bytes(network, each, earlier) <= LARGEST_ADAPTER_BYTES), None)
-    added = " beside that of --adapter" if earlier else ""
-    remedy = f"the largest that fits{added} is {fits}" if fits else f"none fits{added}, choose another --tune"
-    raise AdapterError(
-        f"--rank {rank}: up to {size} bytes of adapter, {LARGEST_ADAPTER_BYTES} are the most it may hold; {remedy}"
-    )
-
-
-def _adapter_bytes(network: nn.Module, rank: int, earlier: Mapping[str, Tensor]) -> int:
-    """Return the most bytes of the adapter, in float16, that `prepare_tuning(network, "lowrank", rank)` leads to."""
-    count = 0
-    for owner, module in network.named_modules():
-        for own, weight in module.named_parameters(recurse=False):
-            changed = sum(tensor.numel() for tensor in factors_of(earlier, f"{owner}.{own}"))
-            if own == "weight" and _is_matrix(module, 2 * rank):
-                changed += rank * sum(weight.flatten(1).shape)
-            elif (own == "weight" and isinstance(module, nn.Conv2d | nn.Linear)) or _is_small(own, weight):
-                changed = weight.numel()
-            count += min(changed, weight.numel())
-    return 2 * count
 
 
 def drop_paths(network: nn.Module, chance: float) -> None:

@@ -1,4 +1,4 @@
-"""Adapters: small files that turn one EdgeFace into another, for faces of certain sizes.
+"""Adapters: files that turn one EdgeFace into another, for faces of certain sizes.
 
 An adapter holds only the tensors that differ: whole (`key`), or for linears and convolutions as a product of two thin
 matrices (`key.lora_up` @ `key.lora_down`, added to the weight as rows by all the rest). They are kept in float16, half
@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,8 +20,8 @@ from engine.files import sha256_of, write_bytes
 from facial_rec.loading.checksum import contents_sha256
 from facial_rec.loading.refusals import AdapterError
 
-LARGEST_ADAPTER_BYTES = 400_000
 SHIPPED = Path(__file__).parents[1] / "adapters"
+Extent = Literal["full", "small"]
 _FORMAT = "edgeface-adapter"
 _VERSION = 1
 _METADATA = "edgeface_adapter"
@@ -59,7 +59,7 @@ def write_adapter(
         metadata: Plain JSON values: base_arch, base_sha256, min_size_px, max_size_px, metrics, licence, ...
 
     Raises:
-        AdapterError: The two networks have other tensors, do not differ, or differ by more than an adapter may hold.
+        AdapterError: The two networks have other tensors, or do not differ.
     """
     _check_same_tensors(path, base_state, tuned_state)
     tensors: dict[str, Tensor] = {}
@@ -67,7 +67,6 @@ def write_adapter(
         tuned = tuned_state[name].detach().cpu()
         if not torch.equal(base, tuned):
             tensors |= _difference(name, base.float(), tuned.float())
-        _check_size(path, tensors)
     if not tensors:
         raise AdapterError(f"{path}: the tuned network equals its base, so there is nothing to write")
     stated = dict(metadata) | {
@@ -82,15 +81,11 @@ def read_adapter(path: str | Path) -> Adapter:
     """Read an adapter file.
 
     Raises:
-        AdapterError: It is missing, damaged, too large, or no adapter.
+        AdapterError: It is missing, damaged, or no adapter.
     """
     path = Path(path)
     if not path.is_file():
         raise AdapterError(f"{path}: no such adapter file; check the path")
-    if path.stat().st_size > LARGEST_ADAPTER_BYTES + 100_000:
-        raise AdapterError(
-            f"{path}: {path.stat().st_size} bytes, too large for an adapter; pass it as --edgeface instead"
-        )
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = json.loads((file.metadata() or {}).get(_METADATA, "null"))
@@ -111,10 +106,15 @@ def read_adapter(path: str | Path) -> Adapter:
     return Adapter(tensors, metadata, sha256_of(path), path)
 
 
-def shipped_adapter(state: Mapping[str, Tensor]) -> Path | None:
-    """Return the adapter that ships with the package for exactly these tensors, if there is one."""
+def shipped_adapter(state: Mapping[str, Tensor], extent: Extent = "full") -> Path | None:
+    """Return the adapter that ships with the package for exactly these tensors, if there is one.
+
+    Args:
+        state: The base's tensors (`Weights.state_dict`).
+        extent: "full" changes every weight, and recognises best; "small" is the one of the fewest bytes.
+    """
     contents = contents_sha256(state)
-    shipped = sorted(SHIPPED.glob("*.safetensors"))
+    shipped = sorted(SHIPPED.glob(f"*.{extent}.safetensors"))
     return next((path for path in shipped if read_adapter(path).metadata.get("base_contents_sha256") == contents), None)
 
 
@@ -150,11 +150,6 @@ def apply_adapter(state: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Te
     return tuned
 
 
-def factors_of(tensors: Mapping[str, Tensor], key: str) -> list[Tensor]:
-    """Return what an adapter's tensors say of one of the base: the tensor itself, its two thin factors, or nothing."""
-    return [tensors[key + suffix] for suffix in ("", _UP, _DOWN) if key + suffix in tensors]
-
-
 def _with_product(adapter: Adapter, weight: Tensor, key: str) -> Tensor:
     up, down = adapter.tensors[key + _UP], adapter.tensors.get(key + _DOWN)
     matrix = (len(weight), weight.numel() // len(weight)) if weight.dim() > 1 else None
@@ -167,14 +162,6 @@ def _with_product(adapter: Adapter, weight: Tensor, key: str) -> Tensor:
     ):
         raise AdapterError(f"{adapter.source}: the factors of {key} do not fit its shape; make it again")
     return weight + (up.float() @ down.float()).reshape(weight.shape)
-
-
-def _check_size(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    if sum(tensor.nbytes for tensor in tensors.values()) > LARGEST_ADAPTER_BYTES:
-        raise AdapterError(
-            f"{path}: the changed tensors take over {LARGEST_ADAPTER_BYTES} bytes, the most an adapter may hold; "
-            "tune fewer layers or at a lower rank, or keep the fine-tuned checkpoint"
-        )
 
 
 def _check_same_tensors(path: Path, base: Mapping[str, Tensor], tuned: Mapping[str, Tensor]) -> None:

@@ -115,7 +115,7 @@ def choose_deployed(edgeface: str | None, dsr: str, finetuned: str, adapter: str
     original, super_resolver = choose_edgeface(edgeface), choose_dsr(dsr)
     tuned, adapter = choose_tuned(finetuned, adapter)
     networks = load_deployed(original, super_resolver, super_resolver is not None, tuned, adapter)
-    adapted = "with the shipped adapter" if adapter == "auto" else f"with the adapter {adapter}"
+    adapted = "with the shipped adapter" if adapter in ("auto", "full", "small") else f"with the adapter {adapter}"
     print(
         f"super-resolver {super_resolver or 'none'}; EdgeFace {original}, for faces up to {LARGEST_VLR_PX} px "
         f"{tuned or (adapted if 'adapter' in networks.hashes else 'too')}",

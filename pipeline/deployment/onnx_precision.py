@@ -100,10 +100,10 @@ class _Examples(CalibrationDataReader):  # type: ignore[misc]
 
 
 def _residual_convolutions(graph: onnx.GraphProto) -> list[str]:
-    """Return the names of dense convolutions wider than a pixel, from as many channels to as many."""
+    """Return the names of dense convolutions wider than a pixel, from as many channels (several) to as many."""
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     weights = {node.name: shapes.get(node.input[1], []) for node in graph.node if node.op_type == "Conv"}
-    return [name for name, shape in weights.items() if len(shape) == 4 and shape[0] == shape[1] and shape[2] > 1]
+    return [name for name, shape in weights.items() if len(shape) == 4 and shape[0] == shape[1] > 1 and shape[2] > 1]
 
 
 def _stored(

@@ -67,7 +67,9 @@ class RecogniserOptions:
     ] = "auto"
     adapter: Annotated[
         str,
-        typer.Option(help="Adapter for them (torch): a file, auto (the shipped, if nothing is fine-tuned), none."),
+        typer.Option(
+            help="Adapter for them (torch): a file, full or small (shipped), auto (full; none if tuned), none."
+        ),
     ] = "auto"
     crops: Annotated[
         bool, typer.Option("--crops", help="The pictures are aligned crops: embed them as they are, look for no faces.")

@@ -58,3 +58,24 @@ def test_a_change_in_one_corner_reaches_the_opposite_one() -> None:
 
 def test_the_base_network_fits_two_megabytes_in_half_precision() -> None:
     assert sum(p.numel() for p in DSR("base").parameters()) * 2 < 1.95e6
+
+
+def test_grey_faces_stay_grey_and_colours_keep_their_differences() -> None:
+    model, grey = perturbed().eval(), (0.4 + 0.2 * faces()[:, :1]).expand(-1, 3, -1, -1)
+    with torch.no_grad():
+        restored = model(grey)
+        assert not torch.allclose(restored, grey, atol=1e-3)
+        torch.testing.assert_close(restored, restored[:, :1].expand(-1, 3, -1, -1), atol=1e-6, rtol=0)
+
+
+def test_the_correction_holds_no_grid_of_the_pixel_shuffle() -> None:
+    model, flat = perturbed().eval(), torch.full((1, 3, 112, 112), 0.5)
+    torch.nn.init.normal_(model.tail.bias, std=0.2)  # another brightness at each place within a square of 4x4
+    with torch.no_grad():
+        correction = (model(flat) - flat)[0, 0, 32:-32, 32:-32]
+    spectrum = torch.fft.rfft2(correction - correction.mean()).abs()
+    count = len(correction)  # periods of 4 and 2 px are the quarters and the half of its frequencies
+    grid = max(
+        float(spectrum[row, column]) for row in (0, count // 4, count // 2) for column in (0, count // 4, count // 2)
+    )
+    assert float(correction.abs().max()) > 1e-3 and grid < 1e-3 * count * count * float(correction.abs().mean())
