@@ -105,7 +105,7 @@ def _print_peak(preset: str, ours: Step, edgeface: EdgeFaceEmbedding) -> None:
 
 def _our_step(store: FaceStore, edgeface: EdgeFaceEmbedding, preset: str) -> tuple[Step, dict[str, float]]:
     batches = LowResolutionBatches(store, BATCH, View(), 0, CPU)
-    targets = HrTargets(edgeface, store, CPU)
+    targets = HrTargets(edgeface, store, CPU, store.path)
     loss = RestorationLoss(LossWeights(feature=0.0), [edgeface], displace_px=3.0)
     model = DSR(preset).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)

@@ -18,6 +18,7 @@ from dataset.photographs.layout import HR_FOLDER, SHEET, SPLITS, Face, hr_faces,
 from dataset.store import AGAIN, SIZE_PX, FaceStore
 from engine.cli import command
 from engine.errors import UserError
+from engine.files import user_cache, writable_folder
 from engine.runlog import progress_bar
 
 T = TypeVar("T")
@@ -62,7 +63,7 @@ def check(config: CheckConfig) -> int:
         counts[split] = _check_split(folder, faces, findings, config)
         tiles.append(_sample(folder, faces))
     findings += _leaks(people)
-    sheet = config.sheet or config.dataset / SHEET
+    sheet = config.sheet or writable_folder(config.dataset, "the contact sheet", user_cache()) / SHEET
     result = {"splits": counts, "problems": findings, "contact_sheet": str(sheet)}
     print(json.dumps(result, indent=2, ensure_ascii=False) if config.json else _as_text(result))
     write_png(sheet, np.concatenate(tiles))

@@ -154,7 +154,7 @@ class _Run:
         banks = [memory_bank(each, store, config.bank, seed, device) for each in recognisers] if config.bank else None
         self.loss = RestorationLoss(weights, recognisers, perceptual, judge, accelerator.gather, config.displace, banks)
         ahead = not (batches.view.changes_faces or config.feature)
-        self.targets = [HrTargets(each, batches.store, device) for each in recognisers] if ahead else None
+        self.targets = [HrTargets(each, batches.store, device, folder) for each in recognisers] if ahead else None
         kept = {"best": -1.0}
         beside = {"critic": self.adversary.training} if self.adversary else {}
         self.loop = RunLoop(

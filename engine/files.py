@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -61,6 +62,41 @@ def make_writable(folder: Path) -> None:
     except OSError as error:
         error.filename = str(folder)
         raise
+
+
+def user_cache() -> Path:
+    """Return the folder for what this user's commands can make again; it need not exist yet."""
+    given = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    try:
+        return Path(given or Path.home() / ".cache") / "dsr-edgeface"
+    except RuntimeError:  # a container's user without a home
+        return Path(tempfile.gettempdir()) / "dsr-edgeface"
+
+
+def writable_folder(wanted: Path, what: str, *others: Path) -> Path:
+    """Return the first of several folders in which files can be written, and say so where it is not the one wanted.
+
+    Args:
+        wanted: Where the files belong, such as beside a data set, which may lie on a disk that is only read.
+        what: Will be written, for the line on stderr.
+        *others: Where else it may go.
+
+    Raises:
+        OSError: None can be written; it names the one wanted.
+    """
+    refused: OSError | None = None
+    for folder in (wanted, *others):
+        try:
+            make_writable(folder)
+        except OSError as error:
+            refused = refused or error
+            continue
+        if refused is not None:
+            reason = os.strerror(refused.errno or 0).lower()
+            print(f"{wanted}: cannot be written ({reason}), so {what} goes to {folder}", file=sys.stderr)
+        return folder
+    assert refused is not None
+    raise refused
 
 
 def write_bytes(path: Path, data: bytes | memoryview, private: bool = False) -> None:

@@ -19,6 +19,9 @@ from engine.files import write_json
 FREE_OPTIONS = frozenset({"device", "out", "overwrite", "save_every"})
 """Options that may differ between a run and its continuation: they do not change what is learned."""
 
+PLACES = frozenset({"adapter", "dataset", "dsr", "edgeface", "init", "teacher"})
+"""Options that say where an input is: what is there counts, by its hash among the inputs, and not how it is spelled."""
+
 
 class RunError(UserError):
     """A run folder that belongs to another configuration or to a run that is still alive."""
@@ -36,7 +39,8 @@ def open_run(
 
     A new folder gets `config.json`: every option, the SHA-256 of every input file, the versions in use, and what the
     run computes with. An existing one that has saved weights must hold the same options and inputs, and is then
-    continued; where it now computes with something else, that is added under "continued".
+    continued; where it now computes with something else, that is added under "continued". Inputs are the same where
+    their content is: another place of one is told and kept in `config.json` as where it was read last.
 
     Args:
         config: The command's dataclass, with an `out` and an `overwrite` field.
@@ -75,8 +79,18 @@ def _match_or_write_config(
         earlier = _read(path)
         if _has_weights(folder) and not config.overwrite:
             # A version that has learned a new option goes on as if it had always stood at its default.
-            _refuse_difference(folder, {**default_options(type(config)), **earlier["options"]}, options, "option")
+            before = {**default_options(type(config)), **earlier["options"]}
+            _refuse_difference(folder, _without_places(before), _without_places(options), "option")
             _refuse_difference(folder, earlier["inputs"], inputs, "input")
+            moved = [name for name in sorted(PLACES & options.keys()) if before.get(name) != options[name]]
+            for name in moved:
+                there, now = (
+                    ", ".join(each) if isinstance(each, list) else each for each in (before.get(name), options[name])
+                )
+                print(f"--{name}: {there} when the run began, {now} now; the content is the same")
+            if moved:
+                earlier = {**earlier, "options": {**before, **{name: options[name] for name in moved}}}
+                write_json(path, earlier)
             _note_change(path, earlier, used)
             return
         _clear(folder, files)
@@ -91,6 +105,10 @@ def _note_change(path: Path, earlier: dict[str, Any], used: dict[str, Any]) -> N
     before = (earlier.get("continued") or [earlier])[-1].get("used")
     if before != used:
         write_json(path, {**earlier, "continued": [*earlier.get("continued", []), {"used": used}]})
+
+
+def _without_places(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in PLACES}
 
 
 def _has_weights(folder: Path) -> bool:

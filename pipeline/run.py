@@ -148,9 +148,9 @@ def _faces(config: RunConfig) -> Step:
     out, split = ["--out", str(config.dataset)], split_folder(config.dataset, "train")
     if config.photos is None:
         size = ["--people", str(config.people), "--photos", str(config.photos_each), "--split", config.split]
-        return Step("synthetic faces", ["dataset", "synthesize", *size, *out], [], split, continues=False)
-    arguments = ["dataset", "prepare", str(config.photos), *out, *options]
-    return Step("prepared faces", arguments, [config.photos, *files], split, continues=False)
+        return Step("synthetic faces", ["dataset", "synthesize", *size], [], split, out, continues=False)
+    places = [str(config.photos), *out, *options]
+    return Step("prepared faces", ["dataset", "prepare"], [config.photos, *files], split, places, continues=False)
 
 
 def _stores(config: RunConfig) -> list[Path]:
@@ -163,26 +163,25 @@ def _device(config: RunConfig) -> list[str]:
 
 def _scratch(config: RunConfig, edgeface: Path) -> Step:
     options, files = _options(config.scratch_config)
-    places = ["--dataset", str(config.dataset), "--out", str(edgeface.parent)]
-    arguments = ["facial_rec.train_edgeface", *places, *options]
-    return Step("EdgeFace from scratch", arguments, [*_stores(config), *files], edgeface, _device(config))
+    free = ["--dataset", str(config.dataset), "--out", str(edgeface.parent), *options, *_device(config)]
+    return Step("EdgeFace from scratch", ["facial_rec.train_edgeface"], [*_stores(config), *files], edgeface, free)
 
 
 def _super_resolver(config: RunConfig, cycle: _Cycle, edgeface: Path, init: Path | None) -> Step:
     options, files = _options(config.dsr_config)
-    places = ["--dataset", str(config.dataset), "--out", str(cycle.dsr.parent)]
+    places = ["--edgeface", str(edgeface), "--dataset", str(config.dataset), "--out", str(cycle.dsr.parent)]
     start = ["--init", str(init)] if init else []
-    arguments = ["dsr.train_dsr", "--edgeface", str(edgeface), *places, *start, *options]
     inputs = [*_stores(config), edgeface, *([init] if init else []), *files]
-    return Step("super-resolver", arguments, inputs, cycle.dsr, _device(config))
+    free = [*places, *start, *options, *_device(config)]
+    return Step("super-resolver", ["dsr.train_dsr"], inputs, cycle.dsr, free)
 
 
 def _fine_tuning(config: RunConfig, cycle: _Cycle, original: Path) -> Step:
     options, files = _options(config.finetune_config)
     places = ["--dataset", str(config.dataset), "--out", str(cycle.tuned.parent)]
-    arguments = ["facial_rec.finetune_edgeface", "--edgeface", str(original), "--dsr", str(cycle.dsr)]
     inputs = [*_stores(config), original, cycle.dsr, *files]
-    return Step("fine-tuned EdgeFace", [*arguments, *places, *options], inputs, cycle.tuned, _device(config))
+    free = ["--edgeface", str(original), "--dsr", str(cycle.dsr), *places, *options, *_device(config)]
+    return Step("fine-tuned EdgeFace", ["facial_rec.finetune_edgeface"], inputs, cycle.tuned, free)
 
 
 def _evaluation(config: RunConfig, edgeface: Path, tuned: Path, dsr: Path) -> Step:
@@ -190,10 +189,11 @@ def _evaluation(config: RunConfig, edgeface: Path, tuned: Path, dsr: Path) -> St
     root, out = config.dataset / "test_processed", config.runs / "evaluation"
     systems = ["--edgeface", str(edgeface), "--dsr", str(dsr), "--finetuned", str(tuned)]
     places = ["--dataset-root", str(root), "--out", str(out)]
-    arguments = ["pipeline.evaluate_dataset", *places, *systems, "--threshold", config.threshold, *options]
-    target = parse_target(config.threshold)
-    inputs = [root / "faces.json", edgeface, tuned, dsr, *([target.path] if target.path else []), *files]
-    return Step("evaluation", arguments, inputs, out / "report.json", _device(config), replaces=True)
+    threshold, chosen = ["--threshold", config.threshold], parse_target(config.threshold).path
+    arguments = ["pipeline.evaluate_dataset", *([] if chosen else threshold)]
+    inputs = [root / "faces.json", edgeface, tuned, dsr, *([chosen] if chosen else []), *files]
+    free = [*(threshold if chosen else []), *places, *systems, *options, *_device(config)]
+    return Step("evaluation", arguments, inputs, out / "report.json", free, replaces=True)
 
 
 main = command(RunConfig, run, example="python -m pipeline run photos --edgeface edgeface_xxs.pt --device cuda")

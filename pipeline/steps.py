@@ -22,13 +22,14 @@ class Step:
 
     title: str
     arguments: list[str]
-    """What follows `python -m`."""
+    """What follows `python -m` and decides the result."""
     inputs: list[Path]
     """Files, or folders whose files count by path, size and time."""
     output: Path
     """File or folder that the command leaves; the record of the run stands beside it."""
     free: list[str] = field(default_factory=list)
-    """Further arguments, which change nothing in the result."""
+    """Further arguments, which change nothing in the result: those that say where something is, whose content is what
+    counts, and those that say where to compute."""
     replaces: bool = False
     """Whether the command replaces an earlier result by itself; others are told `--overwrite`."""
     continues: bool = True
@@ -99,7 +100,8 @@ def _record(step: Step) -> dict[str, Any] | None:
 
 
 def _state(step: Step) -> dict[str, Any]:
-    return {"arguments": step.arguments, "inputs": {path.as_posix(): _fingerprint(path) for path in step.inputs}}
+    """Return what decides a step's result: content, never where it lies or how its path is spelled."""
+    return {"arguments": step.arguments, "inputs": [_fingerprint(path) for path in step.inputs]}
 
 
 def _fingerprint(path: Path) -> str:

@@ -1,7 +1,10 @@
 """Fixtures that several packages share."""
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +12,7 @@ from accelerate.state import AcceleratorState
 
 from dataset.store import FaceStore
 from dataset.synthetic.people import synthetic_faces
+from engine import files
 from facial_rec.networks.edgeface import build
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,3 +66,21 @@ def one_thread_a_worker() -> None:
     """Two cores are shared by the test processes; more threads than that only wait for each other."""
     if os.environ.get("PYTEST_XDIST_WORKER"):
         torch.set_num_threads(1)
+
+
+@pytest.fixture
+def only_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make a folder one in which no file can be made, for root too, as on a shared disk."""
+    closed: list[Path] = []
+
+    def refusing(original: Callable[..., Any]) -> Callable[..., Any]:
+        def make(*given: Any, dir: Path | None = None, **options: Any) -> Any:
+            if dir and any(Path(dir).is_relative_to(folder) for folder in closed):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(Path(dir) / "tmp1"))
+            return original(*given, dir=dir, **options)
+
+        return make
+
+    for name in ("mkstemp", "TemporaryFile"):
+        monkeypatch.setattr(files.tempfile, name, refusing(getattr(files.tempfile, name)))
+    return closed.append

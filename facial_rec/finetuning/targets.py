@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dataset.store import FaceStore
-from engine.files import write_array
+from engine.files import user_cache, writable_folder, write_array
 from facial_rec.embedding import EdgeFaceEmbedding
 
 BATCH = 64
@@ -17,22 +17,27 @@ BATCH = 64
 class HrTargets:
     """Unit embeddings of every face of a store and of its mirror image.
 
-    They are kept beside the store, under the hashes of the weights and of the faces, for the next run.
+    They are kept for the next run, under the hashes of the weights and of the faces: beside the store, or in the
+    user's cache or `folder` where the store may not be written.
 
     Args:
         recogniser: Frozen.
         store: The faces; 2 KB of float16 a face are kept on the device.
         device: Where the recogniser is.
+        folder: One that can be written for certain: the run's.
     """
 
-    def __init__(self, recogniser: EdgeFaceEmbedding, store: FaceStore, device: torch.device) -> None:
-        path = store.path / f"hr_targets_{recogniser.sha256[:16]}_{store.sha256[:16]}.npy"
-        kept = _read(path, len(store))
+    def __init__(self, recogniser: EdgeFaceEmbedding, store: FaceStore, device: torch.device, folder: Path) -> None:
+        name = f"hr_targets_{recogniser.sha256[:16]}_{store.sha256[:16]}.npy"
+        places = (store.path, user_cache(), folder)
+        found = (_read(place / name, len(store)) for place in places)
+        kept = next((each for each in found if each is not None), None)
         if kept is not None:
             self._embeddings = kept.to(device)
             return
+        place = writable_folder(places[0], "the cache of full-size embeddings", *places[1:])
         self._embeddings = _embed_all(recogniser, store, device)
-        write_array(path, self._embeddings.cpu().numpy())
+        write_array(place / name, self._embeddings.cpu().numpy())
 
     def at(self, rows: Tensor, mirrored: Tensor) -> Tensor:
         """Return (B, D) float32 for rows (B,) int64, of the mirror image where `mirrored` (B,) is True."""

@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from engine.files import write_array, write_text
+from engine.files import user_cache, writable_folder, write_array, write_text
 
 BLOCK = 1024  # rows that an interruption can cost
 _VERSION = 2
@@ -30,7 +30,7 @@ class EmbeddingCache:
     """A folder of embedding arrays, one for each network, so that another network beside it embeds nothing anew.
 
     Args:
-        folder: Where the arrays stand; None keeps nothing.
+        folder: Where the arrays stand, or the user's cache where it cannot be written; None keeps nothing.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -49,10 +49,11 @@ class EmbeddingCache:
             values = np.concatenate([embed(rows, list(range(len(keys)))) for rows in blocks])
             return [values[:, column] for column in range(len(keys))]
         names = [_name(count, key) for key in keys]
+        if not all((self.folder / f"{name}.npy").is_file() for name in names):
+            self.folder = writable_folder(self.folder, "the cache of embeddings", user_cache() / "embeddings")
         files = [self.folder / f"{name}.npy" for name in names]
         while wanted := [number for number, path in enumerate(files) if not path.is_file()]:
             part = self.folder / f"{_name(count, [names[number] for number in wanted])}.part.npy"
-            part.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(part.with_suffix(".lock")):  # another evaluation that embeds the same is waited for
                 if not files[wanted[0]].is_file():
                     table = _fill(part, blocks, partial(embed, wanted=wanted))

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +37,23 @@ def test_a_sound_data_set_has_no_problem_and_gets_a_contact_sheet(data, capsys):
     result = json.loads(said)
     assert result["problems"] == [] and result["splits"]["val"]["vlr_images"] == {"8": 4, "16": 4}
     assert (data / "other.png").is_file()
+
+
+def test_the_contact_sheet_of_a_data_set_that_is_only_read_goes_elsewhere(
+    data, tmp_path, capsys, monkeypatch, only_read
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    only_read(data)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([str(data), "--json"])
+    said = capsys.readouterr()
+    sheet = json.loads(said.out)["contact_sheet"]
+    assert ended.value.code == 0 and sheet.startswith(str(tmp_path / "cache")) and read_image(Path(sheet)).any()
+    (line,) = said.err.splitlines()
+    assert str(data) in line and "read-only file system" in line
+    code, _ = run(capsys, data, "--sheet", data / "asked_for_here.png")
+    assert code == 2
 
 
 def first_image(data):

@@ -1,4 +1,6 @@
 import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -156,15 +158,43 @@ def test_displacing_removes_patterns_finer_than_it_and_keeps_faces() -> None:
 def test_damaged_targets_are_computed_anew(damage: str, dataset_root: Path, edgeface_file: Path) -> None:
     store, recogniser = FaceStore.open(dataset_root / "val_processed"), EdgeFaceEmbedding(edgeface_file)
     place, rows = torch.device("cpu"), torch.arange(3)
-    wanted = HrTargets(recogniser, store, place).at(rows, rows > 0)
+    wanted = HrTargets(recogniser, store, place, store.path).at(rows, rows > 0)
     (path,) = store.path.glob("hr_targets_*.npy")
     whole = path.read_bytes()
     if damage == "of another shape":
         np.save(path, np.zeros((2, 3, 512), np.float16))
     else:
         path.write_bytes(whole[:2000] if damage == "cut short" else b"text")
-    assert torch.equal(HrTargets(recogniser, store, place).at(rows, rows > 0), wanted)
+    assert torch.equal(HrTargets(recogniser, store, place, store.path).at(rows, rows > 0), wanted)
     assert path.read_bytes() == whole
+
+
+def test_targets_of_a_data_set_that_is_only_read_go_to_the_users_cache_or_to_the_run(
+    dataset_root: Path,
+    edgeface_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    only_read: Callable[[Path], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shutil.copytree(dataset_root / "val_processed", tmp_path / "data", ignore=shutil.ignore_patterns("hr_targets*"))
+    store, recogniser = FaceStore.open(tmp_path / "data"), EdgeFaceEmbedding(edgeface_file)
+    only_read(store.path)
+    capsys.readouterr()
+    cpu, rows = torch.device("cpu"), torch.arange(3)
+    first = HrTargets(recogniser, store, cpu, tmp_path / "run").at(rows, rows > 0)
+    (kept,) = (tmp_path / "cache").rglob("hr_targets_*.npy")
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and str(store.path) in said and str(kept.parent) in said and "read-only" in said
+    before = kept.stat().st_mtime_ns
+    assert torch.equal(HrTargets(recogniser, store, cpu, tmp_path / "run").at(rows, rows > 0), first)
+    assert kept.stat().st_mtime_ns == before and capsys.readouterr().err == ""
+    shutil.rmtree(tmp_path / "cache")
+    only_read(tmp_path / "cache")
+    HrTargets(recogniser, store, cpu, tmp_path / "run")
+    assert len(list((tmp_path / "run").glob("hr_targets_*.npy"))) == 1
+    assert not list(store.path.glob("hr_targets*"))
 
 
 def test_a_perceptual_loss_without_a_network_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,21 @@ def test_the_same_command_after_the_end_changes_nothing(
     before = (whole_run / "last.pth").read_bytes()
     assert call(*arguments(dataset_root, edgeface_file, whole_run)) == 0
     assert (whole_run / "last.pth").read_bytes() == before
+
+
+def test_a_moved_data_set_and_weights_by_another_path_go_on(
+    whole_run: Path, dataset_root: Path, edgeface_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    moved = shutil.copytree(dataset_root, tmp_path / "moved")
+    same_weights = tmp_path / "weights" / ".." / "xxs.pt"
+    (tmp_path / "weights").mkdir()
+    shutil.copy(edgeface_file, same_weights)
+    before = (run / "last.pth").read_bytes()
+    assert call(*arguments(moved, same_weights, run)) == 0
+    said = capsys.readouterr().out
+    assert f"--dataset: {dataset_root} when the run began, {moved} now" in said and "--edgeface" in said
+    assert (run / "last.pth").read_bytes() == before
 
 
 def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(

@@ -1,7 +1,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,29 @@ def test_a_run_is_continued_with_the_same_configuration_only(tmp_path: Path) -> 
     ):
         pass
     with pytest.raises(RunError, match="input"), open_run(config, {"train": "other"}):
+        pass
+
+
+def test_an_input_is_known_by_its_content_and_another_place_of_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @dataclass(frozen=True)
+    class Reading(Config):
+        dataset: Path = Path("data")
+        edgeface: list[str] = field(default_factory=lambda: ["xxs.pt"])
+
+    config = Reading(tmp_path)
+    with open_run(config, {"train": "abc"}) as folder:
+        (folder / "last.pth").touch()
+    moved = replace(config, dataset=Path("/mnt/data"), edgeface=["/weights/xxs.pt"])
+    with open_run(moved, {"train": "abc"}):
+        assert (tmp_path / "last.pth").exists()
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 and "data when the run began, /mnt/data now; the content is the same" in said[0]
+    assert json.loads((tmp_path / "config.json").read_text())["options"]["dataset"] == "/mnt/data"
+    with open_run(moved, {"train": "abc"}):
+        assert capsys.readouterr().out == ""
+    with pytest.raises(RunError, match="another input"), open_run(moved, {"train": "other"}):
         pass
 
 

@@ -56,6 +56,21 @@ def test_of_two_evaluations_at_once_one_embeds_and_the_other_waits_for_it(tmp_pa
     assert sorted(path.suffix for path in tmp_path.iterdir() if path.suffix != ".lock") == [".npy", ".npy"]
 
 
+def test_a_cache_that_is_only_read_is_used_and_what_it_lacks_is_kept_elsewhere(
+    tmp_path, monkeypatch, capsys, only_read
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    EmbeddingCache(tmp_path / "shared").get(KEYS[:1], 10, values_of)
+    only_read(tmp_path / "shared")
+    EmbeddingCache(tmp_path / "shared").get(KEYS[:1], 10, lambda *given: pytest.fail("embedded again"))
+    assert capsys.readouterr().err == ""
+    (found,) = EmbeddingCache(tmp_path / "shared").get(KEYS[1:], 10, values_of)
+    np.testing.assert_array_equal(found, values_of(slice(0, 10), [0])[:, 0])
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "the cache of embeddings" in said and str(tmp_path / "user") in said
+    EmbeddingCache(tmp_path / "shared").get(KEYS[1:], 10, lambda *given: pytest.fail("embedded again"))
+
+
 def test_an_interrupted_embedding_goes_on_after_the_last_whole_block(tmp_path):
     calls = []
 

@@ -1,6 +1,8 @@
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from engine.errors import UserError
 from pipeline import run as module
 from pipeline.run import RunConfig, run
 from pipeline.steps import Step, StepError
+from pipeline.steps import _state as state_of
 
 
 @dataclass
@@ -19,14 +22,14 @@ class Chain:
     commands: list[list[str]] = field(default_factory=list)
 
     def run_step(self, step: Step, position: str, force: bool) -> None:
-        self.commands.append(step.arguments)
+        self.commands.append([*step.arguments, *step.free])
         if step.arguments[0] != "facial_rec.finetune_edgeface":
             return
         rate = self.rates.pop(0)
         if isinstance(rate, int):
             raise StepError(step, rate)
         figures = {"8": {"tar@far=1e-2": rate, "tar@far=1e-3": rate, "accuracy": 0.5}}
-        step.output.parent.mkdir(parents=True)
+        step.output.parent.mkdir(parents=True, exist_ok=True)
         (step.output.parent / "summary.json").write_text(json.dumps({"after": {"dsr": figures, "bicubic": {}}}))
 
 
@@ -60,7 +63,30 @@ def test_the_evaluation_depends_on_the_threshold_file_and_no_step_on_the_device(
     run(RunConfig(tmp_path, str(tmp_path / "edgeface.pt"), runs=tmp_path / "runs", device="cuda", threshold=threshold))
     assert tmp_path / "t.json" in steps[-1].inputs
     assert all("--device" not in step.arguments for step in steps)
-    assert all(step.free == ["--device", "cuda"] for step in steps[1:])
+    assert all(step.free[-2:] == ["--device", "cuda"] for step in steps[1:])
+
+
+def test_a_step_is_the_same_wherever_its_files_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "here"
+    (here / "photos").mkdir(parents=True)
+    for name in ("photos/a.png", "edgeface.pt", "recipe.toml"):
+        (here / name).touch()
+    shutil.copytree(here, tmp_path / "there")
+
+    def states(folder: Path) -> list[dict[str, Any]]:
+        steps: list[Step] = []
+        chain = Chain([0.1])
+        monkeypatch.setattr(module, "run_step", lambda step, *more: (steps.append(step), chain.run_step(step, *more)))
+        recipe = folder / "recipe.toml"
+        places = {"dataset": folder / "dataset", "runs": folder / "runs", "threshold": f"@{recipe}"}
+        recipes = dict.fromkeys(("prepare_config", "dsr_config", "finetune_config", "evaluate_config"), recipe)
+        run(RunConfig(folder / "photos", str(folder / "edgeface.pt"), **places, **recipes))
+        return [state_of(step) for step in steps]
+
+    before = states(here)
+    assert states(tmp_path / "there") == before and len(before) == 4
+    (tmp_path / "there" / "recipe.toml").write_text("epochs = 3")
+    assert not any(one == other for one, other in zip(states(tmp_path / "there"), before, strict=True))
 
 
 def test_a_wrong_threshold_is_refused_before_the_first_step(tmp_path: Path) -> None:

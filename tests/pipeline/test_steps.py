@@ -115,3 +115,15 @@ def test_a_damaged_record_runs_the_step_again(tmp_path: Path, calls: list[list[s
         record.write_text(damaged)
         run_step(step(tmp_path))
         assert len(calls) == number and calls[-1][-1] == "--overwrite"
+
+
+def test_a_moved_input_or_another_spelling_of_its_path_is_no_change(tmp_path: Path, calls: list[list[str]]) -> None:
+    first = step(tmp_path)
+    run_step(replace(first, free=["--from", str(tmp_path / "input")]))
+    moved = (tmp_path / "input").rename(tmp_path / "elsewhere")
+    again = replace(first, inputs=[moved], free=["--from", str(moved)])
+    run_step(again)
+    assert len(calls) == 1
+    moved.write_text("more")
+    run_step(again)
+    assert len(calls) == 2
