@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from dsr.dsr_file import load_dsr
 from facial_rec.networks.edgeface import build
-from pipeline.deployment.chain import Chain
-from pipeline.deployment.deployed import DeployedNetworks
-from pipeline.deployment.onnx_chain import onnx_chain
-from pipeline.recognition.search import TemplateIndex
+from pipeline.deployment.deployed_networks import DeployedNetworks
+from pipeline.deployment.exportable_chain import Chain
+from pipeline.deployment.onnx_graph import onnx_chain
+from pipeline.recognition.template_search import TemplateIndex
 
 ROUNDS, REPEATS, GALLERY = 12, 3, 100_000
 

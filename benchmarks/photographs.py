@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.photographs.detect import FaceDetector
-from dataset.photographs.images import read_image
+from dataset.photographs.image_files import read_image
 
 SIZES_PX = (112, 16)
 

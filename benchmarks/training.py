@@ -23,14 +23,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import vgg19
 
 from dataset.batches import LowResolutionBatches, View
-from dataset.photographs.images import read_image, write_png
+from dataset.photographs.image_files import read_image, write_png
 from dataset.store import FaceStore
 from dataset.synthetic.people import synthetic_faces
 from dsr.losses import LossWeights, RestorationLoss
 from dsr.network import DSR
-from engine.runtime import has_fast_bf16, make_accelerator
+from engine.device import has_fast_bf16, make_accelerator
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.finetuning.targets import HrTargets
+from facial_rec.finetuning.hr_targets import HrTargets
 from facial_rec.loading.saving import save_finetuned
 from facial_rec.networks.edgeface import build
 

@@ -13,7 +13,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from dataset.photographs.images import ImageError, read_image, write_png
+from dataset.photographs.image_files import ImageError, read_image, write_png
 from dataset.photographs.layout import HR_FOLDER, SHEET, SPLITS, Face, hr_faces, one_name, split_folder, vlr_images
 from dataset.store import AGAIN, SIZE_PX, FaceStore
 from engine.cli import command

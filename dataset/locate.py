@@ -11,7 +11,7 @@ import typer
 from tqdm import tqdm
 
 from dataset.photographs.detect import LANDMARKS, DetectedFace, FaceDetector
-from dataset.photographs.images import read_image
+from dataset.photographs.image_files import read_image
 from dataset.photographs.layout import list_images
 from engine.cli import command
 from engine.errors import UserError

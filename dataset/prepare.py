@@ -19,7 +19,7 @@ from dataset.formats.recognise import Format, open_source
 from dataset.formats.source import Record, Source
 from dataset.photographs.align import AlignError
 from dataset.photographs.assembly import SplitWriter, is_prepared, parse_sizes, publish, refuse_file, staging
-from dataset.photographs.images import ImageError
+from dataset.photographs.image_files import ImageError
 from dataset.photographs.intake import (
     FindLandmarks,
     Photo,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from engine.training import Training
+from engine.optimisation import Training
 
 
 class PatchCritic(nn.Module):

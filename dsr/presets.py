@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dsr.network import DSR, FACE_PX, PRESETS
 from engine.cli import command
+from engine.device import pick_device
 from engine.options import Device
-from engine.runtime import pick_device
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,15 @@ from dsr.network import DSR
 from dsr.samples import sample_grid
 from engine import options
 from engine.cli import command
+from engine.device import computes_with, make_accelerator, pick_device, seed_everything
 from engine.errors import UserError
 from engine.files import sha256_of, write_json
+from engine.optimisation import NonFiniteLossError, Optimisation, Training, steps_of
 from engine.rundir import open_run
 from engine.runloop import RunLoop
-from engine.runtime import computes_with, make_accelerator, pick_device, seed_everything
-from engine.training import NonFiniteLossError, Optimisation, Training, steps_of
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuning.bank import memory_bank
-from facial_rec.finetuning.targets import HrTargets
+from facial_rec.finetuning.hr_targets import HrTargets
 from facial_rec.validation import VerificationSet, ranking, table_line
 
 CHECKPOINT = "dsr-training"

@@ -9,16 +9,18 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
-from dataset.photographs.images import SUFFIXES, ImageError, read_image, write_png
+from dataset.photographs.image_files import SUFFIXES, ImageError, read_image, write_png
+from dataset.views.degrade import enlarge, shrink
+from dataset.views.resolution import LARGEST_VLR_PX
 from dsr.dsr_file import load_dsr
-from dsr.network import DSR
-from dsr.restoration import restore
+from dsr.network import DSR, FACE_PX
 from engine import options
 from engine.cli import command
+from engine.device import pick_device
 from engine.errors import UserError
-from engine.runtime import pick_device
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,23 @@ def _refuse_same_names(sources: list[Path]) -> None:
         other = seen.setdefault(path.with_suffix(""), path)
         if other != path:
             raise UserError(f"{path}: would be written over by {other.name}, both become .png; rename one of them")
+
+
+def restore(model: DSR, faces: Tensor) -> Tensor:
+    """Restore faces of one size.
+
+    Args:
+        model: A super-resolver.
+        faces: (B, 3, s, s) RGB in [0, 1]; larger than 32 px they are only resized.
+
+    Returns:
+        (B, 3, 112, 112) RGB in [0, 1].
+    """
+    size = faces.shape[-1]
+    if size > FACE_PX:
+        return shrink(faces, FACE_PX)
+    canvas = enlarge(faces)
+    return canvas if size > LARGEST_VLR_PX else model(canvas)
 
 
 main = command(UpscaleConfig, upscale, example="python -m dsr.upscale faces_16px restored")

@@ -47,7 +47,7 @@ def open_run(
         inputs: Name to content hash of what the run reads (weights, store).
         is_main: False in the processes that must not write.
         files: The files among what it reads: they are never cleared away.
-        used: What became of options that leave a choice (device, precision), as `engine.runtime.computes_with` says.
+        used: What became of options that leave a choice (device, precision), as `engine.device.computes_with` says.
 
     Raises:
         RunError: Another process is writing there, the configuration differs, the folder holds no run, or what must

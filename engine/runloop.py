@@ -1,18 +1,20 @@
 """The course of a training: which batch comes next, when to save, how to stop, how to go on."""
 
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.device import mean_over_processes
 from engine.errors import UserError
-from engine.interrupt import StopRequest, graceful_stop
+from engine.optimisation import NonFiniteLossError, Training
 from engine.runlog import RunLog, progress_bar
-from engine.runtime import mean_over_processes
-from engine.training import NonFiniteLossError, Training
 
 BATCH_FORMAT = "nonfinite-batch"
 
@@ -131,7 +133,7 @@ class RunLoop:
             "begin anew (another --out, or --overwrite) with a lower --rate or --precision fp32"
         )
 
-    def _after_batch(self, stop: StopRequest) -> None:
+    def _after_batch(self, stop: "StopRequest") -> None:
         wanted = self._anyone(stop.requested)
         self._due |= wanted or self.epoch_ended or self.batches_done % self._save_every == 0
         # Half an accumulated gradient is in no checkpoint, so that saving waits for the step.
@@ -175,3 +177,35 @@ class RunLoop:
                 f"{path}: the processes found different checkpoints (batches done: {places.tolist()}); "
                 "all machines must see the same --out"
             )
+
+
+class StopRequest:
+    """Whether the user asked to stop."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+
+@contextmanager
+def graceful_stop() -> Iterator[StopRequest]:
+    """Turn the first Ctrl-C (or SIGTERM) into a request; a further Ctrl-C ends the process at once.
+
+    The loop checks `request.requested` after each step, saves, and raises `KeyboardInterrupt` itself. A SIGTERM never
+    ends at once: torchrun sends one right after the Ctrl-C that the process has had already.
+    """
+    request = StopRequest()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if request.requested:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        request.requested = True
+        print("\nstopping after this step and saving; press Ctrl-C again to stop at once", flush=True)
+
+    earlier = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

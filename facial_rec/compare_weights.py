@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from dataset.photographs.layout import LayoutError, identify, list_images
 from engine import options
 from engine.cli import command
-from engine.runtime import pick_device
+from engine.device import pick_device
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.folder_embeddings import embed_folder
+from facial_rec.embedding_in_batches import embed_folder
 from facial_rec.loading.refusals import FacesError, MismatchError
 from metrics.verification import auc, eer, sort_both, tar_at_far
 

@@ -10,10 +10,10 @@ import typer
 from dataset.photographs.layout import list_images
 from engine import options
 from engine.cli import command
+from engine.device import pick_device
 from engine.files import atomic_path
-from engine.runtime import pick_device
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.folder_embeddings import embed_folder
+from facial_rec.embedding_in_batches import embed_folder
 from facial_rec.loading.refusals import FacesError
 
 

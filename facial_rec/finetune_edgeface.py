@@ -12,20 +12,20 @@ from dataset.store import FaceStore
 from dsr.dsr_file import dsr_file, load_dsr, save_dsr
 from dsr.network import DSR
 from engine.cli import command
+from engine.device import computes_with, make_accelerator, pick_device, seed_everything
 from engine.errors import GateError, UserError
 from engine.files import sha256_of, write_json
+from engine.optimisation import NonFiniteLossError, Optimisation, Training, steps_of
 from engine.rundir import open_run
 from engine.runloop import RunLoop
-from engine.runtime import computes_with, make_accelerator, pick_device, seed_everything
-from engine.training import NonFiniteLossError, Optimisation, Training, steps_of
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuning.bank import memory_bank
 from facial_rec.finetuning.config import FinetuneConfig
 from facial_rec.finetuning.embedding_losses import effective_rank, uniformity
 from facial_rec.finetuning.gates import Gates, shown
-from facial_rec.finetuning.learner import Chain, ChainEmbedding
+from facial_rec.finetuning.learner import Learner, TunedEmbedding
 from facial_rec.finetuning.margins import margin_head
-from facial_rec.finetuning.tuning import drop_paths, merged_state, prepare_tuning
+from facial_rec.finetuning.tuned_weights import drop_paths, merged_state, prepare_tuning
 from facial_rec.finetuning.tuning_loss import TuningLoss, TuningWeights
 from facial_rec.loading.adapter import write_adapter
 from facial_rec.loading.branch import write_branch
@@ -84,7 +84,7 @@ class _Run:
         network = prepare_tuning(start.trainable_copy(), config.tune, config.rank).to(accelerator.device)
         drop_paths(network, config.drop_path)
         head = margin_head(config.margin_kind, len(batches.store.people)) if config.margin else None
-        chain = Chain(network, dsr, head, joint=config.joint, watched=config.feature > 0)
+        chain = Learner(network, dsr, head, joint=config.joint, watched=config.feature > 0)
         learning = [weight for weight in network.parameters() if weight.requires_grad]
         teacher = EdgeFaceEmbedding(config.teacher, device=accelerator.device) if config.teacher else None
         store, device = batches.store, accelerator.device
@@ -163,8 +163,8 @@ class _Run:
         Args:
             network: The EdgeFace to measure; None is the moving average of what learns.
         """
-        chain = cast(Chain, self.training.ema.module).eval()
-        tuned = ChainEmbedding(network or chain.network)
+        chain = cast(Learner, self.training.ema.module).eval()
+        tuned = TunedEmbedding(network or chain.network)
         full = self.validation.measure(_unchanged, tuned, (HR_PX,))[str(HR_PX)]
         figures: dict[str, Any] = {"bicubic": self.validation.measure(_unchanged, tuned), "hr": full}
         if chain.dsr is not None:
@@ -190,7 +190,7 @@ class _Run:
         if score <= self.loop.kept["best"]:
             return
         self.loop.kept["best"] = score
-        chain = cast(Chain, self.training.ema.module)
+        chain = cast(Learner, self.training.ema.module)
         metadata = {
             "epoch": epoch,
             "base_sha256": self.original.sha256,

@@ -13,12 +13,12 @@ from dataset.batches import Batch, LowResolutionBatches, View
 from dataset.store import FaceStore
 from engine import options
 from engine.cli import command
+from engine.device import computes_with, make_accelerator, pick_device, seed_everything
 from engine.errors import UserError
+from engine.optimisation import NonFiniteLossError, Optimisation, Training
 from engine.rundir import open_run
 from engine.runloop import RunLoop
-from engine.runtime import computes_with, make_accelerator, pick_device, seed_everything
-from engine.training import NonFiniteLossError, Optimisation, Training
-from facial_rec.finetuning.learner import ChainEmbedding
+from facial_rec.finetuning.learner import TunedEmbedding
 from facial_rec.finetuning.margins import MarginKind, margin_head
 from facial_rec.loading.saving import save_finetuned
 from facial_rec.networks.edgeface import build
@@ -85,7 +85,7 @@ def train_edgeface(config: ScratchConfig) -> None:
         settings = Optimisation(total, config.rate, total // 10, 0.05, 1.0, 0.999)
         training = Training(MarginNetwork(len(store.people), config.margin_kind), settings, accelerator)
         average = cast(MarginNetwork, training.ema.module)
-        validation = VerificationSet(held_out, ChainEmbedding(average.network))
+        validation = VerificationSet(held_out, TunedEmbedding(average.network))
         accelerator.print(f"validating on {validation}")
         loop = RunLoop(folder, CHECKPOINT, training, config.epochs, len(batches), config.save_every)
         for epoch, index in loop.batches("EdgeFace from scratch"):

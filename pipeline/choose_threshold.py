@@ -11,19 +11,19 @@ import typer
 from dataset.views.resolution import LARGEST_VLR_PX
 from engine import options
 from engine.cli import command
-from engine.runtime import pick_device
+from engine.device import pick_device
 from metrics.bootstrap import draw_people, rate_interval
 from metrics.comparisons import PairScores, all_pairs
 from metrics.resampling import resample
 from metrics.verification import error_rates
-from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
+from pipeline.default_files import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.embedding_processes import several
 from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_split, parse_sizes
 from pipeline.evaluation.measures import Json
 from pipeline.evaluation.systems import Networks, System, load_networks
-from pipeline.evaluation.thresholds import Target, parse_target, threshold_for
+from pipeline.evaluation.threshold_target import Target, parse_target, threshold_for
 from pipeline.reporting.summary import MAIN_SYSTEMS, in_hundred, one_in, size_name
 from pipeline.threshold_file import ThresholdError, ThresholdFile, write_threshold
 

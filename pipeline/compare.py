@@ -15,7 +15,7 @@ from engine.cli import command
 from engine.errors import UserError
 from engine.files import read_arrays, write_json, write_text
 from metrics.differences import paired_difference
-from pipeline.evaluation.evaluate import Plan, evaluate
+from pipeline.evaluation.course import Plan, evaluate
 from pipeline.evaluation.faces import HR_PX, NATIVE_PX, Split, open_split
 from pipeline.evaluation.measures import Json
 from pipeline.evaluation.protocols import default_search_plan

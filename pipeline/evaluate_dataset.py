@@ -12,15 +12,15 @@ import typer
 
 from engine import options
 from engine.cli import command, config_as_dict
+from engine.device import pick_device
 from engine.files import make_writable
-from engine.runtime import pick_device
-from pipeline.choices import choose_dsr, choose_edgeface, choose_finetuned
+from pipeline.default_files import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.cells import cells_of, embed_cells
+from pipeline.evaluation.course import Plan, differences, evaluate
 from pipeline.evaluation.distractors import load_distractors
 from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.embedding_processes import several
-from pipeline.evaluation.evaluate import Plan, differences, evaluate
 from pipeline.evaluation.faces import (
     EvaluationDataError,
     Split,
@@ -45,7 +45,7 @@ from pipeline.evaluation.protocols import (
     refuse_searches_for_themselves,
 )
 from pipeline.evaluation.systems import System, choose_systems, load_networks
-from pipeline.evaluation.thresholds import Target, parse_target
+from pipeline.evaluation.threshold_target import Target, parse_target
 from pipeline.reporting.report import build_report, print_table, write_report
 
 

@@ -19,18 +19,18 @@ from torch import nn
 
 from dataset.photographs.layout import split_folder
 from dataset.store import FaceStore
+from dataset.synthetic.people import write_synthetic_splits
 from dataset.views.degrade import low_resolution_canvas
 from dataset.views.resolution import LARGEST_VLR_PX
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import atomic_path, write_text
 from pipeline.deployment import parity
-from pipeline.deployment.chain import Chain
-from pipeline.deployment.deployed import DeployedNetworks, choose_deployed, model_hash
+from pipeline.deployment.deployed_networks import DeployedNetworks, choose_deployed, model_hash
+from pipeline.deployment.exportable_chain import Chain
 from pipeline.deployment.model_card import model_card
-from pipeline.deployment.onnx_chain import onnx_chain, onnx_dsr, onnx_embed
-from pipeline.deployment.stored_threshold import measured_threshold, usual_threshold
-from pipeline.deployment.synthetic_split import write_synthetic_splits
+from pipeline.deployment.onnx_graph import onnx_chain, onnx_dsr, onnx_embed
+from pipeline.deployment.parity import measured_threshold, usual_threshold
 from pipeline.recognition.onnx_recognizer import METADATA_KEY, OnnxRecognizer
 
 SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "torchscript": ".ts", "safetensors": ".safetensors"}

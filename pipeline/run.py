@@ -17,7 +17,7 @@ from engine.files import write_json
 from facial_rec.finetuning.gates import shown
 from facial_rec.loading.sources import find_weights
 from facial_rec.validation import ranking, table_line
-from pipeline.evaluation.thresholds import parse_target
+from pipeline.evaluation.threshold_target import parse_target
 from pipeline.steps import Step, StepError, run_step
 
 SCRATCH = "scratch"

@@ -15,7 +15,7 @@ from typing import Any
 
 from dataset.formats.members import Member, by_folder, by_sample, has_samples, usable_images
 from dataset.formats.source import FormatError, Record, Source, checked_size, first_bytes, no_reading
-from dataset.photographs.images import ImageError
+from dataset.photographs.image_files import ImageError
 
 _ERRORS = (
     tarfile.TarError,

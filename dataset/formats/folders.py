@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dataset.formats.landmark_lists import is_landmark_list, read_any_landmarks
 from dataset.formats.source import FormatError, Landmarks, Record, Source
-from dataset.photographs.images import SUFFIXES, ImageError
+from dataset.photographs.image_files import SUFFIXES, ImageError
 from dataset.photographs.intake import gather
 from dataset.photographs.layout import INDEX, SPLITS
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dataset.formats.source import Record, Source
-from dataset.photographs.images import SUFFIXES, ImageError
+from dataset.photographs.image_files import SUFFIXES, ImageError
 from dataset.photographs.layout import LayoutError, identify
 
 _PERSON_KEYS = ("person", "identity", "label", "class", "cls", "person_id", "identity_id", "class_id", "subject_id")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset.formats.source import FormatError, Record, Source, checked_size, first_bytes
-from dataset.photographs.images import ImageError
+from dataset.photographs.image_files import ImageError
 
 _LABELS = ("person", "identity", "label", "labels", "class", "person_id", "identity_id", "subject_id", "name", "id")
 """Names of the column that says whose an image is; the first that is there."""

@@ -13,7 +13,7 @@ from dataset.formats.parquet import is_parquet, open_parquet
 from dataset.formats.recordio import is_recordio, open_recordio
 from dataset.formats.source import FormatError, Record, Source
 from dataset.formats.verification_set import is_verification_set, open_verification_set
-from dataset.photographs.images import SUFFIXES
+from dataset.photographs.image_files import SUFFIXES
 from dataset.photographs.layout import INDEX, LayoutError
 
 AUTO = "auto"

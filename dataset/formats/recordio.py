@@ -20,7 +20,7 @@ from pathlib import Path
 
 from dataset.formats.recordio_index import Entries, Walk, choose_entries, read_index, read_names, read_people
 from dataset.formats.source import Record, Source, checked_size, first_bytes
-from dataset.photographs.images import ImageError
+from dataset.photographs.image_files import ImageError
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 _HEAD, _LABEL = struct.Struct("<II"), struct.Struct("<IfQQ")

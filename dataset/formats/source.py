@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset.photographs.images import ImageError
+from dataset.photographs.image_files import ImageError
 from dataset.photographs.pairs import Pair
 from dataset.photographs.selection import Problem
 from engine.errors import UserError

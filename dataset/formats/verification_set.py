@@ -10,7 +10,7 @@ from typing import Any
 
 from dataset.formats.plain_pickle import PickleRefusedError, PlainArray, read_plain_pickle
 from dataset.formats.source import FormatError, Record, Source, first_bytes
-from dataset.photographs.images import ImageError
+from dataset.photographs.image_files import ImageError
 from dataset.photographs.pairs import Pair
 
 FOLDS = 10

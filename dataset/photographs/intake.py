@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dataset.photographs.align import FACE_PX, AlignError, align
 from dataset.photographs.detect import FaceDetector
-from dataset.photographs.images import ImageError, decode_image
+from dataset.photographs.image_files import ImageError, decode_image
 from dataset.photographs.layout import INDEX, LayoutError, identify, list_images, one_name, read_index
 from engine.errors import UserError
 

@@ -18,7 +18,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset.photographs.images import SUFFIXES
+from dataset.photographs.image_files import SUFFIXES
 from engine.errors import UserError
 
 SPLITS = ("train", "val", "test")

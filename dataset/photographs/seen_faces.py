@@ -13,7 +13,7 @@ from PIL import Image
 
 from dataset.photographs.align import ARCFACE_TEMPLATE, FACE_PX, AlignError, align, displacement
 from dataset.photographs.detect import LANDMARKS, SMALLEST_FOUND_PX, DetectorError, FaceDetector, native_size_px
-from dataset.photographs.images import read_image
+from dataset.photographs.image_files import read_image
 from dataset.views.resolution import LARGEST_VLR_PX, is_enlarged
 from engine.errors import UserError
 

@@ -4,9 +4,13 @@ A person is a row of traits, a photograph a row of circumstances; both are drawn
 photograph 7 of person 3 is the same picture whatever else is rendered beside it. `portrait` draws them.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
+from dataset.photographs.layout import split_folder
+from dataset.store import FaceStore
 from dataset.synthetic.portrait import Rows, portrait
 from dataset.views.random_streams import Draws
 from dataset.views.resize import FACE_PX
@@ -71,6 +75,8 @@ _CONDITIONS: dict[str, tuple[float, float]] = {
 }
 _SHARES = ("skin", "hair", "grey", "iris", "age", "beard", "moustache", "style", "bald", "freckles", "glasses")
 """Traits that are even in [0, 1)."""
+_SPLIT_PEOPLE, _SPLIT_PHOTOS = 40, 5
+_SPLIT_SEEDS = {"train": 1, "val": 2}
 
 
 def synthetic_faces(person: Tensor, photo: Tensor, seed: int) -> Tensor:
@@ -87,6 +93,20 @@ def synthetic_faces(person: Tensor, photo: Tensor, seed: int) -> Tensor:
     with one_thread():
         starts = range(0, len(person), _PART)
         return torch.cat([_photograph(person[at : at + _PART], photo[at : at + _PART], seed) for at in starts])
+
+
+def write_synthetic_splits(root: Path) -> None:
+    """Write a training and a validation split of 40 synthetic people each, five faces a person.
+
+    Enough to compare an export with its source where nothing is prepared, not to choose a threshold.
+    """
+    person = torch.arange(_SPLIT_PEOPLE).repeat_interleave(_SPLIT_PHOTOS)
+    photo = torch.arange(_SPLIT_PHOTOS).repeat(_SPLIT_PEOPLE)
+    people = [f"person {number}" for number in person.tolist()]
+    images = [f"{who}/{number}.png" for who, number in zip(people, photo.tolist(), strict=True)]
+    for split, seed in _SPLIT_SEEDS.items():
+        faces = synthetic_faces(person, photo, seed).permute(0, 2, 3, 1).contiguous().numpy()
+        FaceStore.build(split_folder(root, split), list(faces), images, people)
 
 
 def _photograph(person: Tensor, photo: Tensor, seed: int) -> Tensor:

@@ -8,7 +8,7 @@ import typer
 
 from engine import options
 from facial_rec.finetuning.margins import MarginKind
-from facial_rec.finetuning.tuning import Tune
+from facial_rec.finetuning.tuned_weights import Tune
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from facial_rec.finetuning.margins import quality_of
 from facial_rec.networks.edgeface import watched_stages
 
 
-class ChainOutput(NamedTuple):
-    """What a chain makes of a batch."""
+class LearnerOutput(NamedTuple):
+    """What a learner makes of a batch."""
 
     embeddings: Tensor
     """(B, 512), of length 1."""
@@ -23,7 +23,7 @@ class ChainOutput(NamedTuple):
     """Outputs of EdgeFace's stages; empty unless they are watched."""
 
 
-class Chain(nn.Module):
+class Learner(nn.Module):
     """Canvas to embedding, with some faces going round the super-resolver.
 
     Args:
@@ -42,7 +42,7 @@ class Chain(nn.Module):
         if dsr is not None:
             dsr.requires_grad_(joint)
 
-    def forward(self, canvas: Tensor, direct: Tensor, person: Tensor, sizes_px: Tensor) -> ChainOutput:
+    def forward(self, canvas: Tensor, direct: Tensor, person: Tensor, sizes_px: Tensor) -> LearnerOutput:
         """Embed a batch.
 
         Args:
@@ -60,11 +60,11 @@ class Chain(nn.Module):
         margin = embeddings.new_zeros(())
         if self.head is not None:
             margin = self.head(embeddings, person, quality_of(sizes_px))
-        return ChainOutput(embeddings, faces, margin, maps)
+        return LearnerOutput(embeddings, faces, margin, maps)
 
 
-class ChainEmbedding(nn.Module):
-    """The EdgeFace inside a chain, with the interface of an embedding: faces in [0, 1] to unit embeddings."""
+class TunedEmbedding(nn.Module):
+    """The EdgeFace inside a learner, with the interface of an embedding: faces in [0, 1] to unit embeddings."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

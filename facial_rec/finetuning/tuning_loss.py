@@ -16,7 +16,7 @@ from facial_rec.finetuning.embedding_losses import (
     identity_loss,
     relational_loss,
 )
-from facial_rec.finetuning.learner import ChainOutput
+from facial_rec.finetuning.learner import LearnerOutput
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TuningLoss:
         self.weights, self._original, self._teacher, self._gather = weights, original, teacher, gather
         self._anchored = [(weight, weight.detach().clone()) for weight in anchored] if weights.anchor else []
 
-    def __call__(self, output: ChainOutput, batch: Batch) -> dict[str, Tensor]:
+    def __call__(self, output: LearnerOutput, batch: Batch) -> dict[str, Tensor]:
         """Return each term that has a weight, unweighted under its name, and their weighted sum under "loss"."""
         weights, embeddings = self.weights, output.embeddings.float()
         with torch.no_grad():

@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from dataset.photographs.layout import split_folder
 from dataset.store import FaceStore
 from dataset.views.degrade import shrink
+from dsr.dsr_file import PRETRAINED
 from engine.errors import GateError, UserError
+from engine.files import sha256_of
+from facial_rec.loading.adapter import SHIPPED
+from facial_rec.loading.hub import OFFICIAL_SHA256
 from metrics.bootstrap import IdentityBootstrap, draw_people
 from metrics.differences import paired_difference
 from metrics.verification import TarAtFar, tar_at_far
@@ -26,6 +30,9 @@ THRESHOLD_FAR = 1e-3
 HR_PX = 112
 _BATCH = 32
 _REPLICATES = 300
+_USUAL = 0.30
+"""Of EdgeFace-XXS behind the shipped super-resolver at FAR 1e-3 on LFW: 0.28 to 0.30 from 8 to 112 px."""
+_USUAL_FOR = "edgeface_xxs"
 
 
 class ParityError(GateError):
@@ -154,6 +161,32 @@ def table(parities: list[Parity]) -> str:
         cosines = f"{parity.min_cosine:.5f} / {parity.mean_cosine:.5f}"
         lines.append(f"| {parity.size_px} px | {parity.max_difference:.1e} | {cosines} | {before} | {after} | {drop} |")
     return "\n".join(lines)
+
+
+def measured_threshold(parities: list[Parity]) -> tuple[float | None, float | None, str]:
+    """Return the highest of the sizes' thresholds, so that the false accept rate holds at each of them.
+
+    Returns:
+        The threshold or None, the FAR that it was measured at, and its origin in words.
+    """
+    measured = [(line.threshold, line.threshold_far, line) for line in parities if line.threshold is not None]
+    if not measured:
+        return None, None, "none: too few comparisons of held-out people to measure one"
+    threshold, far, line = max(measured, key=lambda found: found[0])
+    return threshold, far, f"measured at FAR {far:g} on {line.people} held-out people, at {line.size_px} px"
+
+
+def usual_threshold(hashes: dict[str, str]) -> tuple[float | None, float | None, str]:
+    """Return what was once measured for networks of these hashes (see `DeployedNetworks`), as `measured_threshold`."""
+    shipped = {sha256_of(path) for path in SHIPPED.glob("*.safetensors")} | {None}
+    if (
+        OFFICIAL_SHA256.get(hashes["edgeface"], "").startswith(_USUAL_FOR)
+        and hashes["edgeface_small"] == hashes["edgeface"]
+        and hashes.get("adapter") in shipped
+        and hashes.get("dsr") == sha256_of(PRETRAINED)
+    ):
+        return _USUAL, None, "usual for EdgeFace-XXS behind the shipped super-resolver, not measured here"
+    return None, None, "none: nothing was prepared to measure one on, and none is known for these networks"
 
 
 def _compare(galleries: list[Floats], probes: list[Floats], person: NDArray[np.int64], size_px: int) -> Parity:

@@ -13,7 +13,7 @@ from timm.models.edgenext import ConvBlock, SplitTransposeBlock
 from torch import Tensor, nn
 
 from dsr.network import DSR, FACE_PX
-from pipeline.deployment.chain import Embed
+from pipeline.deployment.exportable_chain import Embed
 
 
 def streamlined_embed(network: nn.Module, fold_scales: bool = True) -> nn.Module:

@@ -17,7 +17,7 @@ from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.embedding_processes import EmbeddingProcesses
 from pipeline.evaluation.faces import HR_PX, Picture, Split, stack
 from pipeline.evaluation.systems import Networks, System, Which
-from pipeline.recognizer import Enlarge, Recognizer, join_views
+from pipeline.recognition.torch_recognizer import Enlarge, Recognizer, join_views
 
 BATCH = 64
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataset.photographs.images import ImageError, read_image
+from dataset.photographs.image_files import ImageError, read_image
 from dataset.photographs.layout import HR_FOLDER, INDEX, VLR_FOLDER, hr_faces, read_index, vlr_images
 from dataset.store import FaceStore
 from dataset.views.degrade import shrink

@@ -12,7 +12,7 @@ from metrics.verification import ErrorRates, error_rates
 from pipeline.evaluation.cells import Cell
 from pipeline.evaluation.faces import HR_PX, Split
 from pipeline.evaluation.systems import System
-from pipeline.evaluation.thresholds import Target, threshold_for
+from pipeline.evaluation.threshold_target import Target, threshold_for
 from pipeline.threshold_file import ThresholdError, read_threshold, refuse_other_system
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from engine.errors import UserError
 from engine.files import atomic_path, read_arrays
-from pipeline.evaluation.evaluate import Measured
+from pipeline.evaluation.course import Measured
 from pipeline.evaluation.measures import Json
 
 NAME = "replicates.npz"

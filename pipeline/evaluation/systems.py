@@ -12,8 +12,8 @@ from dsr.network import DSR
 from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.embedding import EdgeFaceEmbedding
-from pipeline.choices import choose_adapter
-from pipeline.recognizer import Enlarge
+from pipeline.default_files import choose_adapter
+from pipeline.recognition.torch_recognizer import Enlarge
 
 PACKAGES = Path(__file__).parents[2]
 """Where the packages are, with the weights that ship in them."""
@@ -118,7 +118,7 @@ def load_networks(
         edgeface: The original recogniser, which embeds the gallery.
         dsr: The super-resolver, or None.
         finetuned: Fine-tuned recogniser, or None.
-        adapter: Low-resolution adapter of the original recogniser; see `choices.choose_adapter`.
+        adapter: Low-resolution adapter of the original recogniser; see `default_files.choose_adapter`.
         device: Where the networks are placed.
         unseen: A recogniser that took no part in any training, or None.
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.recognition.search import TemplateIndex
+from pipeline.recognition.template_search import TemplateIndex
 
 
 @dataclass(frozen=True)

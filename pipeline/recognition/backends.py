@@ -95,9 +95,9 @@ def open_backend(options: RecogniserOptions) -> Backend:
 
 def _torch_backend(options: RecogniserOptions) -> Backend:
     try:
-        from pipeline.recognition.torch_backend import TorchBackend
+        from pipeline.deployment.deployed_networks import TorchBackend
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "pipeline.recognition.torch_backend"):  # the small distribution holds neither
+        if error.name not in ("torch", "pipeline.deployment"):  # the small distribution holds neither
             raise
         raise BackendError("--backend torch: torch is not installed here; use --backend onnx") from None
     return TorchBackend(options.edgeface, options.dsr, options.finetuned, options.adapter, options.threads)

@@ -17,7 +17,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.recognition.gallery_file import WAIT_SECONDS, GalleryError, check_file, in_one_line, write_new, writing
+from pipeline.recognition.sqlite_file import WAIT_SECONDS, GalleryError, check_file, in_one_line, write_new, writing
 from pipeline.recognition.template_cipher import SALT_BYTES, PassphraseError, TemplateCipher
 
 __all__ = ["EMBEDDING_SIZE", "Enrolment", "Gallery", "GalleryError", "person_name"]

@@ -24,7 +24,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from dataset.photographs.align import FACE_PX
-from dataset.photographs.images import decode_image
+from dataset.photographs.image_files import decode_image
 from dataset.photographs.seen_faces import SMALLEST_PX, FaceReader, SeenFace
 from engine.errors import UserError
 from pipeline.recognition.answers import Identifier

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from engine.files import write_text
-from pipeline.evaluation.evaluate import Measured
+from pipeline.evaluation.course import Measured
 from pipeline.evaluation.faces import HR_PX, Picture, Split
 from pipeline.evaluation.measures import Json
 from pipeline.reporting.plots import COLOURS

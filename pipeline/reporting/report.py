@@ -14,15 +14,15 @@ import numpy as np
 import torch
 
 from engine.files import atomic_path, write_json, write_text
-from pipeline.evaluation.evaluate import Measured, Plan
+from metrics.resampling import MOST_COMPARED
+from pipeline.evaluation.course import Measured, Plan
 from pipeline.evaluation.faces import HR_PX, Split
 from pipeline.evaluation.freezing import Frozen
-from pipeline.evaluation.measures import Json
+from pipeline.evaluation.measures import FARS, Json
 from pipeline.evaluation.replicates import write_replicates
 from pipeline.evaluation.systems import SYSTEMS, Networks, System
 from pipeline.reporting.page import write_page
 from pipeline.reporting.plots import write_plots
-from pipeline.reporting.protocol import protocol_of
 from pipeline.reporting.summary import (
     headline,
     index_check,
@@ -35,6 +35,8 @@ from pipeline.reporting.summary import (
 
 SCHEMA = "dsr-edgeface/evaluation/1"
 """Grows when a field changes its meaning or goes; see docs/report-schema.md."""
+
+_INTERVAL = "95 %, people resampled, threshold recomputed in each replicate; those of listed pairs stay as chosen"
 
 
 def build_report(
@@ -55,7 +57,7 @@ def build_report(
         networks: What was evaluated.
         systems: The rows.
         measured: Every cell.
-        differences: From `pipeline.evaluation.evaluate.differences`.
+        differences: From `pipeline.evaluation.course.differences`.
         plan: What was compared.
         frozen: Where the thresholds come from.
         config: The command's options.
@@ -73,7 +75,7 @@ def build_report(
             "system": f"{platform.system()} {platform.machine()}",
         },
         "data": _data(split, plan),
-        "protocol": {**protocol_of(plan, "unseen" in networks.recognisers), "flip": config["flip"]},
+        "protocol": {**_protocol_of(plan, "unseen" in networks.recognisers), "flip": config["flip"]},
         "weights": networks.weights,
         "system_hashes": networks.hashes,
         "systems": [
@@ -148,6 +150,40 @@ def print_table(report: Json) -> None:
         print(f"absent ({reason}): {', '.join(absent)}")
     if report["failures"]:
         print(f"{len(report['failures'])} images could not be read; they count as errors and are listed in report.json")
+
+
+def _protocol_of(plan: Plan, with_unseen: bool) -> dict[str, Any]:
+    """Return the protocol in words and numbers, for the report."""
+    return {
+        "all_pairs": "every HR gallery face against every probe, the same photograph left out",
+        "gallery": "HR faces embedded by the original EdgeFace, so that an enrolled gallery stays valid"
+        + ("; rows of the unseen recogniser have a gallery of their own" if with_unseen else ""),
+        "probes": "faces at each input size, embedded by the system under test",
+        "searches": plan.searches.note if plan.searches else None,
+        "searches_sha256": plan.searches.sha256(plan.sets) if plan.searches else None,
+        "pairs": plan.pairs.source if plan.pairs else None,
+        "pairs_threshold": _pairs_judged_by(plan),
+        "pairs_repeated": plan.pairs.repeated if plan.pairs else 0,
+        "pairs_contradicting": plan.pairs.contradicting if plan.pairs else 0,
+        "far_targets": list(FARS),
+        "replicates": plan.replicates,
+        "seed": plan.seed,
+        "interval": _INTERVAL if plan.replicates else None,
+        "most_comparisons_resampled": MOST_COMPARED,
+        "failures": "a comparison with an unreadable face is rejected at every threshold",
+    }
+
+
+def _pairs_judged_by(plan: Plan) -> str | None:
+    if plan.pairs is None:
+        return None
+    if plan.pair_thresholds is not None:
+        return plan.pair_thresholds.origin
+    if len(np.unique(plan.pairs.folds)) > 1:
+        return "each fold by the threshold that is the most accurate on the other folds"
+    if len(np.unique(plan.pairs.parts)) > 1:
+        return "the list has one fold: ten parts, each by the threshold that is the most accurate on the other nine"
+    return "too few pairs to choose on: the best threshold in hindsight, which flatters"
 
 
 def _data(split: Split, plan: Plan) -> Json:

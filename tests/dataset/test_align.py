@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from dataset.photographs.align import ARCFACE_TEMPLATE, AlignError, align
-from dataset.photographs.images import read_image
+from dataset.photographs.image_files import read_image
 
 TEMPLATE = np.array(ARCFACE_TEMPLATE)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dataset.check import main
-from dataset.photographs.images import read_image, write_png
+from dataset.photographs.image_files import read_image, write_png
 from dataset.synthesize import SynthesizeConfig, synthesize
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dataset.photographs.detect import DetectorError, FaceDetector, native_size_px
-from dataset.photographs.images import read_image
+from dataset.photographs.image_files import read_image
 
 
 def marked_photographs(folder: Path, step: int) -> list[tuple[Path, np.ndarray]]:

@@ -12,7 +12,7 @@ from dataset.formats.recognise import AUTO, FORMATS, Format, open_source, recogn
 from dataset.formats.source import FormatError
 from dataset.formats.verification_set import fold_of
 from dataset.photographs.align import ARCFACE_TEMPLATE
-from dataset.photographs.images import ImageError, decode_image
+from dataset.photographs.image_files import ImageError, decode_image
 from tests.dataset.field_files import (
     MAGIC,
     encoded,

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from dataset.photographs.align import ARCFACE_TEMPLATE
-from dataset.photographs.images import read_image
+from dataset.photographs.image_files import read_image
 from dataset.photographs.intake import Photo
 from dataset.photographs.layout import SPLITS, hr_faces, split_folder, vlr_images
 from dataset.photographs.pairs import Pair, read_pairs

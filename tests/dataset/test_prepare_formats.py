@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
-from dataset.photographs.images import decode_image
+from dataset.photographs.image_files import decode_image
 from dataset.photographs.layout import SPLITS, hr_faces, split_folder
 from dataset.photographs.pairs import read_pairs
 from dataset.prepare import main

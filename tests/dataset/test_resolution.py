@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.transforms.functional import gaussian_blur
 
-from dataset.photographs.images import read_image
+from dataset.photographs.image_files import read_image
 from dataset.synthetic.people import synthetic_faces
 from dataset.views.degrade import enlarge, shrink
 from dataset.views.resolution import as_seen, at_own_resolution, resize

@@ -8,7 +8,7 @@ from PIL import Image
 
 from dataset.photographs.align import ARCFACE_TEMPLATE, displacement
 from dataset.photographs.detect import FaceDetector
-from dataset.photographs.images import read_image
+from dataset.photographs.image_files import read_image
 from dataset.photographs.seen_faces import FaceReader, PhotographError, Taken, is_aligned
 
 TEMPLATE = np.array(ARCFACE_TEMPLATE)

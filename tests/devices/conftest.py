@@ -8,7 +8,7 @@ import torch
 
 from dsr.network import DSR
 from facial_rec.networks.edgeface import build
-from pipeline.deployment.deployed import DeployedNetworks
+from pipeline.deployment.deployed_networks import DeployedNetworks
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def onnx_model(deployed: DeployedNetworks, tmp_path_factory: pytest.TempPathFact
     """The networks as an exported file."""
     onnx = pytest.importorskip("onnx", reason="needs the extra `onnx`")
     pytest.importorskip("onnxscript", reason="needs the extra `onnx`")
-    from pipeline.deployment.onnx_chain import onnx_chain
+    from pipeline.deployment.onnx_graph import onnx_chain
 
     path = tmp_path_factory.mktemp("model") / "recogniser.onnx"
     onnx.save(onnx_chain(deployed), path)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.photographs.images import read_image
+from dataset.photographs.image_files import read_image
 from dataset.photographs.seen_faces import PhotographError
 from pipeline.enroll import EnrollConfig, enroll
 from pipeline.gallery import GalleryConfig, gallery

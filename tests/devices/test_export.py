@@ -17,8 +17,8 @@ from engine.files import sha256_of
 from facial_rec.loading.hub import OFFICIAL_SHA256
 from facial_rec.networks.edgeface import build
 from pipeline.deployment import parity
-from pipeline.deployment.deployed import DeployedNetworks
-from pipeline.deployment.stored_threshold import measured_threshold, usual_threshold
+from pipeline.deployment.deployed_networks import DeployedNetworks
+from pipeline.deployment.parity import measured_threshold, usual_threshold
 from pipeline.export import ExportConfig, ExportError, describe, export
 from pipeline.recognition.onnx_recognizer import OnnxRecognizer
 

@@ -6,7 +6,7 @@ import torch
 from dataset.views.degrade import enlarge
 from dsr.network import DSR, PRESETS
 from facial_rec.networks.edgeface import build
-from pipeline.deployment.chain import Embed, Enlarge
+from pipeline.deployment.exportable_chain import Embed, Enlarge
 from pipeline.deployment.streamlined import streamlined_dsr, streamlined_embed
 
 FACES = torch.rand(3, 3, 112, 112, generator=torch.Generator().manual_seed(0))

@@ -1,8 +1,8 @@
 import torch
 
 from dsr.critic import Adversary, PatchCritic
-from engine.runtime import make_accelerator
-from engine.training import Optimisation, Training
+from engine.device import make_accelerator
+from engine.optimisation import Optimisation, Training
 
 
 def adversary() -> Adversary:

@@ -16,7 +16,7 @@ from engine.errors import UserError
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuning.bank import memory_bank
 from facial_rec.finetuning.embedding_losses import contrastive_loss, effective_rank, identity_loss, relational_loss
-from facial_rec.finetuning.targets import HrTargets
+from facial_rec.finetuning.hr_targets import HrTargets
 
 
 def unit(count: int, seed: int) -> Tensor:

@@ -17,8 +17,8 @@ from dsr.losses import LossWeights, RestorationLoss
 from dsr.network import DSR
 from dsr.train_dsr import main
 from engine.checkpoint import load_checkpoint
-from engine.runtime import make_accelerator
-from engine.training import Optimisation, Training
+from engine.device import make_accelerator
+from engine.optimisation import Optimisation, Training
 from facial_rec.embedding import EdgeFaceEmbedding
 
 

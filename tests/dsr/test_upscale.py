@@ -5,11 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dataset.photographs.images import read_image
+from dataset.photographs.image_files import read_image
 from dsr.dsr_file import save_dsr
 from dsr.network import DSR
-from dsr.restoration import restore
-from dsr.upscale import main
+from dsr.upscale import main, restore
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from engine.device import computes_with, make_accelerator, pick_device
 from engine.environment import let_flags_decide, noted
+from engine.optimisation import Optimisation, Training
 from engine.rundir import open_run
-from engine.runtime import computes_with, make_accelerator, pick_device
-from engine.training import Optimisation, Training
 from tests.engine.test_rundir import Config
 
 CPU = torch.device("cpu")

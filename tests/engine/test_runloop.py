@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from engine.checkpoint import CheckpointError, load_checkpoint
+from engine.device import make_accelerator
+from engine.optimisation import NonFiniteLossError, Optimisation, Training
 from engine.runloop import RunLoop, TrainingStoppedError
-from engine.runtime import make_accelerator
-from engine.training import NonFiniteLossError, Optimisation, Training
 
 SETTINGS = Optimisation(steps=20, rate=0.05, warmup_steps=3, weight_decay=0.01, clip_norm=1.0, ema_decay=0.9)
 EPOCHS, PER_EPOCH = 4, 5

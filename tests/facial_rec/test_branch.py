@@ -9,7 +9,7 @@ from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading.branch import BranchedEdgeFace, is_branch, write_branch
 from facial_rec.loading.refusals import AdapterError
 from facial_rec.networks.edgeface import build
-from pipeline.deployment.deployed import DeployedError, load_deployed
+from pipeline.deployment.deployed_networks import DeployedError, load_deployed
 
 
 @pytest.fixture

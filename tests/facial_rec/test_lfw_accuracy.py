@@ -5,7 +5,7 @@ import pytest
 
 from dataset.photographs.pairs import read_pairs
 from facial_rec.embedding import EdgeFaceEmbedding
-from facial_rec.folder_embeddings import embed_folder
+from facial_rec.embedding_in_batches import embed_folder
 from metrics.folds import fold_accuracy
 
 # Published for the float models, per cent; the files are their (or a sibling's) quantised linears.

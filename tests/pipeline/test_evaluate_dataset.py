@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.photographs.images import write_png
+from dataset.photographs.image_files import write_png
 from dataset.store import FaceStore
 from dataset.views.degrade import shrink
 from dsr.dsr_file import load_dsr
@@ -22,7 +22,7 @@ from pipeline.choose_threshold import main as choose_main
 from pipeline.compare import main as compare_main
 from pipeline.evaluate_dataset import main as evaluate_main
 from pipeline.evaluation.embedder import embed_faces
-from pipeline.recognizer import Recognizer
+from pipeline.recognition.torch_recognizer import Recognizer
 
 NAMES = ["Anna, the first", 'Bo "B" Berg', "Çelik Öz", "dana evans", "Eve", "Finn", "Gil", "Hao", "Ida", "Jo"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.recognition.gallery_file import writing
 from pipeline.recognition.gallery_store import EMBEDDING_SIZE, Gallery, GalleryError
+from pipeline.recognition.sqlite_file import writing
 from pipeline.recognition.template_cipher import PassphraseError
 
 MODEL = "a" * 64

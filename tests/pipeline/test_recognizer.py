@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from dataset.views.degrade import enlarge
-from pipeline.recognizer import Recognizer
+from pipeline.recognition.torch_recognizer import Recognizer
 
 
 def colour_sensitive(faces):

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.choose_threshold import main as choose_main
-from pipeline.deployment.deployed import load_deployed
+from pipeline.deployment.deployed_networks import load_deployed
 from pipeline.recognition.threshold_option import threshold_at, threshold_option
 from pipeline.threshold_file import ThresholdError, ThresholdFile, read_threshold, write_threshold
 

@@ -19,15 +19,19 @@ from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading.branch import BranchedEdgeFace
-from pipeline.choices import choose_adapter, choose_dsr, choose_edgeface, choose_tuned
-from pipeline.deployment.chain import Embed
-from pipeline.recognizer import Recognizer
+from pipeline.default_files import choose_adapter, choose_dsr, choose_edgeface, choose_tuned
+from pipeline.deployment.exportable_chain import Embed
+from pipeline.recognition.torch_recognizer import Recognizer
 
 Floats = NDArray[np.float32]
 
 
 class DeployedError(UserError):
     """Networks that cannot be deployed together."""
+
+
+class ThresholdMissingError(UserError):
+    """Networks in torch carry no measured threshold."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,10 @@ def choose_deployed(edgeface: str | None, dsr: str, finetuned: str, adapter: str
     """Load what was asked for or, by "auto" and None, what earlier commands left, and say which files those are.
 
     Args:
-        edgeface: See `choices.choose_edgeface`.
-        dsr: See `choices.choose_dsr`.
-        finetuned: With `adapter`, see `choices.choose_tuned`.
-        adapter: See `choices.choose_adapter`.
+        edgeface: See `default_files.choose_edgeface`.
+        dsr: See `default_files.choose_dsr`.
+        finetuned: With `adapter`, see `default_files.choose_tuned`.
+        adapter: See `default_files.choose_adapter`.
 
     Raises:
         UserError: A file that is not there, or that cannot be deployed.
@@ -135,3 +139,40 @@ def model_hash(hashes: dict[str, str], precision: str, calibration: str | None =
     calibrated = {} if calibration is None else {"calibration": calibration}
     identity = json.dumps({**hashes, "precision": precision, **calibrated}, sort_keys=True)
     return hashlib.sha256(identity.encode()).hexdigest()
+
+
+class TorchBackend:
+    """The recogniser in torch: networks loaded one by one; see `recognition.backends.Backend` and `choose_deployed`.
+
+    Args:
+        edgeface: Original EdgeFace.
+        dsr: Super-resolver.
+        finetuned: EdgeFace for small faces.
+        adapter: The original's for small faces.
+        threads: Threads that torch may use, in this whole process.
+    """
+
+    def __init__(self, edgeface: str | None, dsr: str, finetuned: str, adapter: str, threads: int = 1) -> None:
+        torch.set_num_threads(threads)
+        self._networks = choose_deployed(edgeface, dsr, finetuned, adapter)
+        self.hashes = self._networks.hashes
+        self.model = model_hash(self.hashes, "fp32")
+
+    @property
+    def threshold(self) -> float:
+        """Not known.
+
+        Raises:
+            ThresholdMissingError: Always; an export measures one.
+        """
+        raise ThresholdMissingError(
+            "networks in torch carry no threshold; give --threshold, or use an exported --model"
+        )
+
+    def embed(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 3, h, w) RGB in [0, 1] -> (B, 512) of unit length."""
+        return self._networks.embed(faces)
+
+    def restore(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, 3, h, w) RGB in [0, 1] -> (B, 3, 112, 112), what EdgeFace sees."""
+        return self._networks.restore(faces)

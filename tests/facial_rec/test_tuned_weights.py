@@ -3,7 +3,7 @@ import timm
 import torch
 from torch import nn
 
-from facial_rec.finetuning.tuning import Tune, drop_paths, merged_state, prepare_tuning
+from facial_rec.finetuning.tuned_weights import Tune, drop_paths, merged_state, prepare_tuning
 from facial_rec.loading.refusals import MismatchError
 from facial_rec.networks.ldc import LDCNet
 

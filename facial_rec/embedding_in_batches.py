@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from dataset.photographs.images import read_image
+from dataset.photographs.image_files import read_image
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.networks.edgeface import INPUT_SIZE_PX
 

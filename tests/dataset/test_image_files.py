@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.photographs.images import ImageError, read_image, write_png
+from dataset.photographs.image_files import ImageError, read_image, write_png
 
 RED = (200, 30, 40)
 

@@ -12,8 +12,8 @@ from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.loading.saving import save_finetuned
 from facial_rec.networks.edgeface import build
-from pipeline.choices import choose_tuned
-from pipeline.deployment.deployed import choose_deployed
+from pipeline.default_files import choose_tuned
+from pipeline.deployment.deployed_networks import choose_deployed
 from pipeline.export import ExportConfig
 from pipeline.recognition.backends import RecogniserOptions, open_backend
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.recognition.search import TemplateIndex
+from pipeline.recognition.template_search import TemplateIndex
 
 
 def unit(values: np.ndarray) -> np.ndarray:

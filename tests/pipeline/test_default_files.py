@@ -7,7 +7,7 @@ from engine.errors import UserError
 from facial_rec.loading import adapter as adapters
 from facial_rec.loading.adapter import shipped_adapter, write_adapter
 from facial_rec.networks.edgeface import build
-from pipeline.choices import choose_adapter
+from pipeline.default_files import choose_adapter
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from engine.checkpoint import CheckpointError
-from engine.runtime import DeviceError, make_accelerator, pick_device
-from engine.training import MOST_SKIPPED, NonFiniteLossError, Optimisation, Training
+from engine.device import DeviceError, make_accelerator, pick_device
+from engine.optimisation import MOST_SKIPPED, NonFiniteLossError, Optimisation, Training
 
 SETTINGS = Optimisation(steps=20, rate=0.05, warmup_steps=3, weight_decay=0.01, clip_norm=1.0, ema_decay=0.9)
 
