@@ -1,6 +1,6 @@
 """Choose a threshold on development people and write it down, to be used unchanged on others."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +43,7 @@ class ChooseConfig:
         str, typer.Option(help="bicubic, dsr, finetuned, dsr+finetuned, hr, ...; auto: that which reports lead with.")
     ] = "auto"
     sizes: Annotated[str, typer.Option(help="Input sizes in pixels, joined by commas; pooled.")] = "8,12,16,24,32"
+    degradation: options.Degradation = "clean"
     per_size: Annotated[bool, typer.Option(help="A threshold for each input size as well, and full size.")] = False
     device: options.Device = "auto"
     processes: options.Processes = 1
@@ -66,7 +67,7 @@ def choose_threshold(config: ChooseConfig) -> None:
     target = parse_target(config.target)
     if target.kind not in ("eer", "far"):
         raise ThresholdError(f"--target {config.target}: give far=1e-3 or eer; a number needs no choosing")
-    split = open_split(config.development)
+    split = replace(open_split(config.development), degradation=config.degradation)
     device = pick_device(config.device)
     load = partial(
         load_networks,

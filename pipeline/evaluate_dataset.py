@@ -88,6 +88,7 @@ class EvaluateConfig:
         str | None, typer.Option(help="Rows to evaluate (bicubic,dsr,dsr+finetuned,...); none given: all there are.")
     ] = None
     sizes: Annotated[str, typer.Option(help="Input sizes in pixels, 6 to 64, joined by commas.")] = "8,12,16,24,32"
+    degradation: options.Degradation = "clean"
     pairs: Annotated[
         Path | None, typer.Option(help="LFW pairs.txt or CSV (first,second,same,fold); else that of the split.")
     ] = None
@@ -132,7 +133,7 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     """Run the evaluation that `config` describes."""
     target = parse_target(config.threshold)
     device = pick_device(config.device)
-    split = open_split(config.dataset_root)
+    split = replace(open_split(config.dataset_root), degradation=config.degradation)
     refuse_incomparable(split)
     sizes = parse_sizes(config.sizes, split)
     make_writable(config.out)
@@ -154,7 +155,7 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     with several(config.processes, load, device) as processes:
 
         def embedder_of(faces: Split) -> Embedder:
-            return Embedder(faces, networks, cache, config.flip, processes)
+            return Embedder(replace(faces, degradation=config.degradation), networks, cache, config.flip, processes)
 
         pair_thresholds = _pair_thresholds(config, split, pairs, systems, sizes, embedder_of)
         frozen = _frozen(config, target, split, systems, sizes, embedder_of, networks.hashes)

@@ -51,7 +51,21 @@ def low_resolution_canvas(faces: Tensor, sizes_px: Tensor) -> Tensor:
 
 
 def realistic_canvas(faces: Tensor, sizes_px: Tensor, seeds: Tensor) -> Tensor:
-    """Do as `low_resolution_canvas`, but as a camera, its software and an inexact alignment would.
+    """Do as `low_resolution_canvas`, but as a camera, its software and an inexact alignment would (`as_cameras`).
+
+    Args:
+        faces: (B, 3, 112, 112) RGB in [0, 1].
+        sizes_px: (B,) int64, each in 1..112.
+        seeds: (B,) int64: what happens to a face depends on its seed alone, not on its batch.
+
+    Returns:
+        (B, 3, 112, 112) RGB in [0, 1], on the faces' device.
+    """
+    return enlarge_mixed(as_cameras(faces, sizes_px, seeds), sizes_px.to(faces.device))
+
+
+def as_cameras(faces: Tensor, sizes_px: Tensor, seeds: Tensor) -> Tensor:
+    """Shrink each face to a size of its own as a camera, its software and an inexact alignment would.
 
     Each step spares some faces, so that clean views remain among them: misalignment (80 %); anisotropic Gaussian
     blur and motion (70 %); one of four resize filters; Poisson-Gaussian noise with a share of colour noise (70 %);
@@ -64,7 +78,8 @@ def realistic_canvas(faces: Tensor, sizes_px: Tensor, seeds: Tensor) -> Tensor:
         seeds: (B,) int64: what happens to a face depends on its seed alone, not on its batch.
 
     Returns:
-        (B, 3, 112, 112) RGB in [0, 1], on the faces' device.
+        (B, 3, S, S) RGB in [0, 1], multiples of 1 / 255, S at least the largest size: each face in the upper left
+        corner, on the faces' device; what lies outside of its square has no meaning.
     """
     sizes_px = sizes_px.to(faces.device)
     draws = Draws(seeds.to(faces.device))
@@ -75,8 +90,7 @@ def realistic_canvas(faces: Tensor, sizes_px: Tensor, seeds: Tensor) -> Tensor:
     small = _square_of_blocks(small, sizes_px)
     quality, subsampled, as_jpeg = draws.uniform(low=30, high=95).round(), draws.chance(0.5), draws.chance(0.7)
     small = _where(draws.chance(0.7), _noisy(small, draws), small)
-    small = _where(as_jpeg, jpeg(small, quality, subsampled), eight_bits(small))
-    return enlarge_mixed(small, sizes_px)
+    return _where(as_jpeg, jpeg(small, quality, subsampled), eight_bits(small))
 
 
 def _where(chosen: Tensor, yes: Tensor, no: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from dataset.photographs.image_files import ImageError, read_image
 from dataset.photographs.layout import HR_FOLDER, INDEX, VLR_FOLDER, hr_faces, read_index, vlr_images
 from dataset.store import FaceStore
-from dataset.views.degrade import shrink
+from dataset.views.degrade import Degradation, as_cameras, shrink
 from engine.errors import UserError
 from engine.files import sha256_of
 
@@ -43,6 +43,7 @@ class Split:
         store: The packed faces, or None where only images are there.
         hr_files: The images, where there is no store.
         vlr_files: Size in pixels to the file of each key; sizes that are not there are made from HR.
+        degradation: How low-resolution views are made; "real" makes them even where `vlr_files` has the size.
         failures: Images that could not be read, with the reason; grows while they are read.
     """
 
@@ -56,6 +57,7 @@ class Split:
     store: FaceStore | None
     hr_files: list[Path]
     vlr_files: dict[int, dict[str, Path]]
+    degradation: Degradation = "clean"
     failures: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -68,15 +70,15 @@ class Split:
             rows: Which faces.
             size_px: 112 for full size; NATIVE_PX for photographs of any low resolution.
         """
-        files = self.vlr_files.get(size_px)
+        keys = [self.keys[row] for row in rows]
+        files = self._files_at(size_px)
         if files is not None:
-            keys = [self.keys[row] for row in rows]
             return [
                 self._read(files.get(key), f"{key} at {size_px} px") if size_px != NATIVE_PX or key in files else None
                 for key in keys
             ]
         faces = self._full_size(rows)
-        return faces if size_px == HR_PX else _shrunk(faces, size_px)
+        return faces if size_px == HR_PX else _shrunk(faces, keys, size_px, self.degradation)
 
     def rows_at(self, size_px: int) -> NDArray[np.int64]:
         """Return the rows to compare at a size: all, and of photographs of any low resolution those that are there."""
@@ -86,8 +88,9 @@ class Split:
 
     def view_key(self, size_px: int) -> str:
         """Return a hash of what `views` depends on; of files on disk it reads sizes and times, not their bytes."""
-        digest = hashlib.sha256(f"{self.sha256} {size_px}".encode())
-        files = sorted(self.vlr_files.get(size_px, {}).items())
+        degradation = "" if self.degradation == "clean" or size_px == HR_PX else f" {self.degradation} {self.keys}"
+        digest = hashlib.sha256(f"{self.sha256} {size_px}{degradation}".encode())
+        files = sorted((self._files_at(size_px) or {}).items())
         folders = {folder: folder.resolve() for folder in {path.parent for _, path in files}}  # slow for each file
         for key, path in files:
             found = path.stat()
@@ -96,10 +99,17 @@ class Split:
 
     def view_source(self, size_px: int) -> str:
         """Say where faces of this size come from."""
-        if size_px == HR_PX or size_px not in self.vlr_files:
-            return "HR images" if size_px == HR_PX else "made from HR"
+        if size_px == HR_PX:
+            return "HR images"
+        if self._files_at(size_px) is None:
+            return "made from HR" + (", as cameras would" if self.degradation == "real" else "")
         seen = len(self.rows_at(size_px))
         return "vlr_images" + (f", of {seen} of {len(self)} faces" if seen < len(self) else "")
+
+    def _files_at(self, size_px: int) -> dict[str, Path] | None:
+        """Return the images of a size by key; None where its views are made."""
+        made = self.degradation != "clean" and size_px != NATIVE_PX
+        return None if made else self.vlr_files.get(size_px)
 
     def _full_size(self, rows: NDArray[np.int64]) -> list[Picture | None]:
         if self.store is not None:
@@ -214,13 +224,24 @@ def stack(faces: Sequence[Picture]) -> Tensor:
     return torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).float() / 255
 
 
-def _shrunk(faces: list[Picture | None], size_px: int) -> list[Picture | None]:
+def _shrunk(
+    faces: list[Picture | None], keys: list[str], size_px: int, degradation: Degradation
+) -> list[Picture | None]:
     there = [face for face in faces if face is not None]
     if not there:
         return faces
-    small = (shrink(stack(there), size_px) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    following = iter(small)
+    if degradation == "real":
+        seeds = torch.tensor([_seed(key) for key, face in zip(keys, faces, strict=True) if face is not None])
+        small = as_cameras(stack(there), torch.full((len(there),), size_px), seeds)[:, :, :size_px, :size_px]
+    else:
+        small = shrink(stack(there), size_px)
+    following = iter((small * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
     return [None if face is None else next(following) for face in faces]
+
+
+def _seed(key: str) -> int:
+    """Return what happens to a face, at every size and in every batch: a number made of its name."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:7])
 
 
 def _hash_files(files: list[Path], names: list[str]) -> str:
