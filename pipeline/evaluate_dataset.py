@@ -30,6 +30,7 @@ from pipeline.evaluation.faces import (
     refuse_incomparable,
     refuse_lacking_views,
 )
+from pipeline.evaluation.foreign_recogniser import choose_preprocessing
 from pipeline.evaluation.freezing import Frozen, freeze_thresholds, read_frozen
 from pipeline.evaluation.pair_accuracy import freeze_pair_thresholds
 from pipeline.evaluation.pair_labels import check_labels, one_kind, refuse_one_kind
@@ -82,8 +83,12 @@ class EvaluateConfig:
         ),
     ] = "auto"
     unseen: Annotated[
-        str | None, typer.Option(help="EdgeFace that took no part in training: bicubic and DSR in front of it as well.")
+        str | None,
+        typer.Option(help="Recogniser that took no part in training, behind bicubic and DSR too: EdgeFace or .onnx."),
     ] = None
+    unseen_input: Annotated[
+        str, typer.Option(help="What an .onnx takes: auto (found out at full size), or such as rgb:(x - 127.5) / 128.")
+    ] = "auto"
     systems: Annotated[
         str | None, typer.Option(help="Rows to evaluate (bicubic,dsr,dsr+finetuned,...); none given: all there are.")
     ] = None
@@ -148,6 +153,7 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
         choose_finetuned(config.finetuned),
         config.adapter,
         unseen=config.unseen,
+        preprocessing=choose_preprocessing(config.unseen, config.unseen_input, split),
     )
     networks = load(device)
     systems = choose_systems(networks, config.systems)

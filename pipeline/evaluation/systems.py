@@ -13,6 +13,7 @@ from engine.errors import UserError
 from engine.files import sha256_of
 from facial_rec.embedding import EdgeFaceEmbedding
 from pipeline.default_files import choose_adapter
+from pipeline.evaluation.foreign_recogniser import ForeignRecogniser, Preprocessing
 from pipeline.recognition.torch_recognizer import Enlarge
 
 PACKAGES = Path(__file__).parents[2]
@@ -59,9 +60,9 @@ SYSTEMS = (
     System("hr", "HR, EdgeFace (ceiling)", "original", hr=True),
     System("hr+finetuned", "HR, fine-tuned EdgeFace", "finetuned", hr=True),
     System("hr+adapted", "HR, adapted EdgeFace", "adapted", hr=True),
-    System("bicubic+unseen", "Bicubic + unseen EdgeFace", "unseen"),
-    System("dsr+unseen", "DSR + unseen EdgeFace", "unseen", restored=True),
-    System("hr+unseen", "HR, unseen EdgeFace", "unseen", hr=True),
+    System("bicubic+unseen", "Bicubic + unseen recogniser", "unseen"),
+    System("dsr+unseen", "DSR + unseen recogniser", "unseen", restored=True),
+    System("hr+unseen", "HR, unseen recogniser", "unseen", hr=True),
 )
 """Every row of the table of controls, in its order; those whose weights are absent are left out, and it is said."""
 
@@ -78,7 +79,7 @@ class Networks:
         device: Where they are.
     """
 
-    recognisers: dict[Which, EdgeFaceEmbedding]
+    recognisers: dict[Which, EdgeFaceEmbedding | ForeignRecogniser]
     dsr: DSR | None
     weights: dict[str, dict[str, Any]]
     hashes: dict[str, str]
@@ -111,6 +112,7 @@ def load_networks(
     adapter: str,
     device: torch.device,
     unseen: str | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Networks:
     """Load what is given.
 
@@ -121,23 +123,31 @@ def load_networks(
         adapter: Low-resolution adapter of the original recogniser; see `default_files.choose_adapter`.
         device: Where the networks are placed.
         unseen: A recogniser that took no part in any training, or None.
+        preprocessing: What that one's input wants, where it is an ONNX file of another family; None: an EdgeFace.
 
     Raises:
         WeightsError: A recogniser that cannot be loaded whole.
         DSRWeightsError: A super-resolver that cannot be loaded whole.
     """
-    recognisers: dict[Which, EdgeFaceEmbedding] = {"original": EdgeFaceEmbedding(edgeface, device=device)}
+    original = EdgeFaceEmbedding(edgeface, device=device)
+    recognisers: dict[Which, EdgeFaceEmbedding | ForeignRecogniser] = {"original": original}
     if finetuned is not None:
         recognisers["finetuned"] = EdgeFaceEmbedding(finetuned, device=device)
-    adapted = choose_adapter(adapter, recognisers["original"])
+    adapted = choose_adapter(adapter, original)
     if adapted is not None:
         recognisers["adapted"] = EdgeFaceEmbedding(edgeface, device=device, adapter=adapted)
     if unseen is not None:
-        recognisers["unseen"] = EdgeFaceEmbedding(unseen, device=device)
+        recognisers["unseen"] = (
+            EdgeFaceEmbedding(unseen, device=device)
+            if preprocessing is None
+            else ForeignRecogniser(unseen, preprocessing)
+        )
     weights: dict[str, dict[str, Any]] = {
         role: {"path": _shown(Path(net.source)), "sha256": net.sha256, "arch": net.arch, "kind": net.kind}
         for role, net in recognisers.items()
     }
+    if preprocessing is not None:
+        weights["unseen"]["input"] = str(preprocessing)
     if adapted is not None:
         weights["adapted"]["adapter"] = {"path": _shown(adapted), "sha256": sha256_of(adapted)}
     network = load_dsr(dsr, device) if dsr is not None else None

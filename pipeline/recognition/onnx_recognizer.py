@@ -1,6 +1,7 @@
 """Faces to unit embeddings with onnxruntime alone: what `Recognizer` does, without torch on the machine."""
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class OnnxRecognizer:
     def __init__(self, path: str | Path, flip: bool = True, threads: int = 1) -> None:
         self.path = Path(path)
         self.flip = flip
-        self._session = _open(self.path, threads)
+        self._session = open_session(self.path, threads)
         text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
             raise OnnxModelError(f"{path}: an ONNX file, but not an exported recogniser; make one: pipeline export")
@@ -107,7 +108,12 @@ def shrink_to_face(faces: Floats) -> Floats:
     return np.stack(planes).reshape(len(faces), 3, *size).clip(0, 1)
 
 
-def _open(path: Path, threads: int) -> Any:
+def open_session(path: Path, threads: int) -> Any:
+    """Open an ONNX file on the processor.
+
+    Raises:
+        OnnxModelError: It is missing or damaged, or onnxruntime is.
+    """
     try:
         import onnxruntime
         from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf
@@ -122,5 +128,7 @@ def _open(path: Path, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf) as error:
-        reason = str(error).split(" : ")[-1].strip()[:120]
-        raise OnnxModelError(f"{path}: not a whole ONNX model ({reason}); export it again or copy it again") from None
+        reason = " ".join(str(error).split())
+        newer = re.search(r"IR version|opset", reason)
+        mend = f"update onnxruntime, here {onnxruntime.__version__}" if newer else "export it again or copy it again"
+        raise OnnxModelError(f"{path}: onnxruntime cannot read it; {mend} ({reason})") from None

@@ -91,7 +91,7 @@ def test_the_example_in_the_help_names_the_distribution(root: Path, package: str
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"", "not a whole ONNX model"), (b"x" * 99, "not a whole ONNX model")]
+    ("content", "message"), [(b"", "onnxruntime cannot read it; export it again"), (b"x" * 99, "copy it again")]
 )
 def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "bad.onnx"
