@@ -95,7 +95,7 @@ def _look(person: Rows, photo: Rows, size_px: int) -> _Surface:
     height = person["nose_depth"] * _bump(u, v, 0, person["nose_tip"] - 3, 7, 11)
     u = u - photo["yaw"].sin() * height
     v = v + photo["pitch"].sin() * height
-    normal = F.normalize(torch.cat([x / _HALF_WIDTH, y / _HALF_HEIGHT, z / _DEPTH], 1), dim=1)
+    normal = _unit(torch.cat([x / _HALF_WIDTH, y / _HALF_HEIGHT, z / _DEPTH], 1))
     return _Surface(u, v, screen_x, screen_y, limb, normal, squared.rsqrt() * 112 / size_px)
 
 
@@ -150,7 +150,7 @@ def _relief(surface: _Surface, person: Rows, photo: Rows) -> Tensor:
     side = u.abs()
     spacing, eye, tip, wide = person["eye_spacing"], person["eye_height"], person["nose_tip"], person["nose_width"]
     ramp = ((v - eye) / (tip - eye)).clamp(0, 1)
-    ridge = person["nose_depth"] * ramp * torch.exp(-((u / person["nose_ridge"]) ** 2)) * _inside(v - tip - 1, 8)
+    ridge = person["nose_depth"] * ramp * _fade((u / person["nose_ridge"]) ** 2) * _inside(v - tip - 1, 8)
     height = ridge + 3.2 * _bump(u, v, 0, tip, 5.2, 4.6) + 2.6 * _bump(side, v, 0.72 * wide, tip + 2.2, 3, 3)
     height = height - 3.4 * _bump(side, v, spacing - 1, eye - 1, 10, 6.5)
     height = height + person["brow_ridge"] * _bump(side, v, spacing, person["brow_height"], 12, 4)
@@ -167,8 +167,8 @@ def _light(surface: _Surface, photo: Rows, relief: Tensor) -> Tensor:
     slope_x = F.pad(relief[..., 1:] - relief[..., :-1], (0, 1)) / surface.pixel
     slope_y = F.pad(relief[..., 1:, :] - relief[..., :-1, :], (0, 0, 0, 1)) / surface.pixel
     bent = surface.normal - torch.cat([slope_x, slope_y, torch.zeros_like(slope_x)], 1) * surface.normal[:, 2:]
-    bent = F.normalize(bent, dim=1)
-    source = F.normalize(torch.cat([photo["light_x"], photo["light_y"], torch.ones_like(photo["light_x"])], 1), dim=1)
+    bent = _unit(bent)
+    source = _unit(torch.cat([photo["light_x"], photo["light_y"], torch.ones_like(photo["light_x"])], 1))
     direct = (bent * source).sum(1, keepdim=True).clamp(min=0)
     ambient = 0.34 + 0.3 * photo["ambient"]
     sky = 1 - 0.12 * bent[:, 1:2]
@@ -206,7 +206,7 @@ def _folds(face: Tensor, surface: _Surface, person: Rows, photo: Rows) -> Tensor
     line = person["nose_width"] + 2.5 + along**1.4 * (_mouth_width(person, photo) - person["nose_width"] + 3)
     depth = 0.02 + 0.13 * person["age"] ** 2 + 0.12 * photo["smile"].clamp(0, 1)
     strength = depth * _inside((v - (start + end) / 2).abs() - (end - start) / 2, 5)
-    face = face * (1 - strength * torch.exp(-(((side - line) / 1.7) ** 2)))
+    face = face * (1 - strength * _fade(((side - line) / 1.7) ** 2))
     waves = torch.cos((v - 0.004 * side**2) * 1.25).clamp(min=0) ** 3
     lined = (person["age"] - 0.5).clamp(min=0) * 0.3 * _bump(surface.u, v, 0, -38, 19, 8)
     return face * (1 - lined * waves)
@@ -222,9 +222,9 @@ def _mouth(face: Tensor, surface: _Surface, person: Rows, photo: Rows, skin: Ten
     across = (u / width) ** 2
     arch = (1 - across).clamp(min=0)
     smile = photo["smile"]
-    line = person["mouth_height"] - 3.4 * smile * (across - 0.35) - 0.8 * person["cupid"] * torch.exp(-((u / 3) ** 2))
+    line = person["mouth_height"] - 3.4 * smile * (across - 0.35) - 0.8 * person["cupid"] * _fade((u / 3) ** 2)
     gap = (photo["mouth_open"] - 0.45).clamp(min=0) * 11 * arch**0.6
-    notch = 1 - person["cupid"] * torch.exp(-((u / 2.4) ** 2))
+    notch = 1 - person["cupid"] * _fade((u / 2.4) ** 2)
     thin = 1 - 0.22 * smile.clamp(0, 1)
     top = line - gap / 2 - person["upper_lip"] * thin * arch**0.75 * notch
     bottom = line + gap / 2 + person["lower_lip"] * thin * arch**0.6
@@ -238,7 +238,7 @@ def _mouth(face: Tensor, surface: _Surface, person: Rows, photo: Rows, skin: Ten
     face = _over(face, torch.tensor([0.16, 0.05, 0.05], device=u.device)[:, None, None], hollow)
     teeth = hollow * _inside(v - (line - gap / 2 + 2.6 + 0.8 * smile), 1.0) * (0.5 + 0.5 * arch)
     face = _over(face, torch.tensor([0.90, 0.87, 0.82], device=u.device)[:, None, None], teeth * 0.95)
-    seam = torch.exp(-(((v - line) / 0.75) ** 2)) * _inside(u.abs() - width - 0.4, 1.4) * (gap <= 0.4)
+    seam = _fade(((v - line) / 0.75) ** 2) * _inside(u.abs() - width - 0.4, 1.4) * (gap <= 0.4)
     corner = _bump(u.abs(), v, width, line, 1.7, 1.3)
     under = _bump(u, v, 0, bottom + 2.2, 8, 1.8)
     return face * (1 - 0.6 * seam) * (1 - 0.4 * corner) * (1 - 0.13 * under)
@@ -267,7 +267,7 @@ def _eye(face: Tensor, surface: _Surface, person: Rows, photo: Rows, side: float
     face = face * (1 - 0.3 * crease) * (1 - 0.14 * _bump(out, down, 0, bottom + 1.3, width * 0.8, 0.9))
     opening = _inside(torch.maximum(top - down, down - bottom), 0.9)
     white = torch.tensor([0.90, 0.87, 0.85], device=out.device)[:, None, None]
-    ball = white * (1 - 0.4 * torch.exp(-(((down - top) / 1.5) ** 2)) - 0.2 * (out / width) ** 2)
+    ball = white * (1 - 0.4 * _fade(((down - top) / 1.5) ** 2) - 0.2 * (out / width) ** 2)
     radius = person["iris_radius"]
     x, y = out - photo["gaze_x"] * side, down + 0.35 - photo["gaze_y"]
     distance = (x**2 + y**2).sqrt()
@@ -278,7 +278,7 @@ def _eye(face: Tensor, surface: _Surface, person: Rows, photo: Rows, side: float
     ball = _over(ball, torch.full_like(white, 0.03), _inside(distance - 0.42 * radius, 0.6))
     ball = ball + 0.75 * _bump(x, y, -1.1 * side, -1.1, 0.75, 0.75)
     face = _over(face, ball, opening)
-    lash = torch.exp(-(((down - top + 0.2) / 0.75) ** 2)) * _inside(out.abs() - width, 1.4)
+    lash = _fade(((down - top + 0.2) / 0.75) ** 2) * _inside(out.abs() - width, 1.4)
     return face * (1 - 0.78 * lash)
 
 
@@ -430,7 +430,17 @@ def _texture(draws: Draws, rows: int, columns: int, size_px: int) -> Tensor:
 def _bump(
     u: Tensor, v: Tensor, at_u: Tensor | float, at_v: Tensor | float, wide: Tensor | float, high: Tensor | float
 ) -> Tensor:
-    return torch.exp(-(((u - at_u) / wide) ** 2) - ((v - at_v) / high) ** 2)
+    return _fade(((u - at_u) / wide) ** 2 + ((v - at_v) / high) ** 2)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Return (B, 3, S, S) at length 1; a norm across planes is many times slower than this sum."""
+    return vectors * (vectors**2).sum(1, keepdim=True).rsqrt()
+
+
+def _fade(squared: Tensor) -> Tensor:
+    """Return exp(-squared), never smaller than any pixel shows: numbers next to zero cost a processor much time."""
+    return torch.exp(-squared.clamp(max=40.0))
 
 
 def _inside(distance: Tensor, softness: Tensor | float) -> Tensor:
