@@ -11,7 +11,8 @@ from torch import Tensor
 
 from dataset.photographs.layout import split_folder
 from dataset.store import FaceStore
-from dataset.synthetic.portrait import Rows, portrait
+from dataset.synthetic.portrait import portrait
+from dataset.synthetic.strokes import Rows
 from dataset.views.random_streams import Draws
 from dataset.views.resize import FACE_PX
 from engine.threads import one_thread
