@@ -20,7 +20,7 @@ from engine.cli import command
 from engine.device import computes_with, make_accelerator, pick_device, seed_everything
 from engine.errors import UserError
 from engine.files import sha256_of, write_json
-from engine.optimisation import NonFiniteLossError, Optimisation, Training, steps_of
+from engine.optimisation import Optimisation, Training, steps_of
 from engine.rundir import open_run
 from engine.runloop import RunLoop
 from facial_rec.embedding import EdgeFaceEmbedding
@@ -165,9 +165,9 @@ class _Run:
     def train(self) -> None:
         """Train to the end, validating after each epoch."""
         for epoch, index in self.loop.batches("DSR"):
-            self.loop.count(self.train_batch(self.batches.at(epoch, index)), shown=("identity",))
+            self.train_batch(self.batches.at(epoch, index))
             if self.loop.epoch_ended:
-                self.end_epoch(epoch + 1)
+                self.loop.end_epoch(self.validate, self.config.validate_every)
         best = self.loop.kept["best"]
         self.accelerator.print(f"best super-resolver: {self.folder / 'best.pth'} (mean TAR over sizes: {best:.4f})")
         if self.control and best <= ranking(self.control):
@@ -176,8 +176,8 @@ class _Run:
                 "--init default, may help"
             )
 
-    def train_batch(self, batch: Batch) -> dict[str, float]:
-        """Take one batch; return its losses by name."""
+    def train_batch(self, batch: Batch) -> None:
+        """Take one batch."""
         canvas = batch.canvas
         if self.config.channels_last:
             canvas = canvas.contiguous(memory_format=torch.channels_last)
@@ -190,24 +190,11 @@ class _Run:
                 terms = self.loss(restored, batch.faces, batch.person, batch.draws, known)
                 if self.adversary:
                     terms["critic"] = self.adversary.learn(restored, batch.faces)
-            try:
-                norm = self.training.update(terms["loss"])
+            with self.loop.keeping(batch.tensors()):
+                gradient = self.training.update(terms["loss"])
                 if self.adversary:
                     self.adversary.training.update(terms["critic"])
-            except NonFiniteLossError as error:
-                raise self.loop.stopped(error, batch.tensors()) from None
-        # Zero while accumulating: this way the mean over batches is that over steps.
-        return {**{name: value.item() for name, value in terms.items()}, "gradient": norm * self.config.accumulate}
-
-    def end_epoch(self, epoch: int) -> None:
-        """Log the epoch's means; validate the moving average and keep the best."""
-        self.loop.log.write(
-            "train", self.loop.batches_done, {"epoch": epoch, "rate": self.training.rate, **self.loop.means()}
-        )
-        due = epoch % self.config.validate_every == 0 or epoch == self.config.epochs
-        if due and self.accelerator.is_main_process:
-            self.validate(epoch)
-        self.accelerator.wait_for_everyone()
+        self.loop.count(terms, gradient, shown=("identity",))
 
     def validate(self, epoch: int) -> None:
         """Measure the moving average beside bicubic enlargement, show it, keep it if it is the best."""
@@ -221,8 +208,7 @@ class _Run:
         grid = sample_grid(model, self.validation.samples)
         self.loop.log.image("samples", step, grid.tensor)
         grid.save(self.folder / "samples" / f"epoch_{epoch:04d}.png")
-        if ranking(restored) > self.loop.kept["best"]:
-            self.loop.kept["best"] = ranking(restored)
+        if self.loop.improves(ranking(restored)):
             metadata = {"epoch": epoch, "validation": restored, "bicubic": self.control}
             save_dsr(self.folder / "best.pth", model, metadata)
             write_json(self.folder / "summary.json", metadata)

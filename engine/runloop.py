@@ -1,7 +1,7 @@
 """The course of a training: which batch comes next, when to save, how to stop, how to go on."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -31,9 +31,12 @@ class RunLoop:
     """Where a training stands in its folder; what is trained, and on what, stays with the command.
 
         for epoch, index in loop.batches("DSR"):
-            loop.count(train_batch(batches.at(epoch, index)))
+            batch = batches.at(epoch, index)
+            with loop.keeping(batch.tensors()):
+                gradient = training.update(loss_of(batch))
+            loop.count({"loss": loss}, gradient)
             if loop.epoch_ended:
-                loop.log.write("train", loop.batches_done, loop.means())
+                loop.end_epoch(validate)
 
     An earlier `last.pth` in the folder is continued; a finished one gives no more batches.
 
@@ -103,18 +106,44 @@ class RunLoop:
         finally:
             self.log.close()
 
-    def count(self, terms: dict[str, float], shown: tuple[str, ...] = ()) -> None:
+    def count(self, terms: Mapping[str, Tensor | float], gradient: float, shown: tuple[str, ...] = ()) -> None:
         """Count a batch that was trained on.
 
         Args:
             terms: Figures by name, to be averaged over the epoch; "loss" among them.
+            gradient: Norm of the step's gradient; 0 while one is accumulated.
             shown: Names beside the loss that the progress bar shows.
         """
-        for name, value in terms.items():
+        values = {name: value.item() if isinstance(value, Tensor) else value for name, value in terms.items()}
+        # The mean over an epoch's batches is that over its steps.
+        values["gradient"] = gradient * self._accelerator.gradient_accumulation_steps
+        for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self.batches_done += 1
         self._bar.update()
-        self._bar.set_postfix_str("  ".join(f"{name} {terms[name]:.3f}" for name in ("loss", *shown) if name in terms))
+        self._bar.set_postfix_str(
+            "  ".join(f"{name} {values[name]:.3f}" for name in ("loss", *shown) if name in values)
+        )
+
+    def end_epoch(self, validate: Callable[[int], None], every: int = 1) -> None:
+        """Log the epoch's means, and validate on one process, while the others wait.
+
+        Args:
+            validate: Called with the number of epochs done.
+            every: Epochs from one validation to the next; after the last epoch there is one in any case.
+        """
+        epoch = self.batches_done // self._per_epoch
+        self.log.write("train", self.batches_done, {"epoch": epoch, "rate": self._training.rate, **self.means()})
+        due = epoch % every == 0 or self.batches_done == self._total
+        if due and self._accelerator.is_main_process:
+            validate(epoch)
+        self._accelerator.wait_for_everyone()
+
+    def improves(self, score: float) -> bool:
+        """Whether a score is above the best of all epochs so far, which it then is."""
+        better: bool = score > self.kept["best"]
+        self.kept["best"] = max(score, self.kept["best"])
+        return better
 
     def means(self) -> dict[str, float]:
         """Return the epoch's mean figures over all processes, each of which must call it, and begin anew."""
@@ -122,8 +151,19 @@ class RunLoop:
         self._sums = {}
         return means
 
-    def stopped(self, error: NonFiniteLossError, batch: dict[str, Tensor]) -> TrainingStoppedError:
-        """Keep the batch that broke the training beside the run and return the error to raise."""
+    @contextmanager
+    def keeping(self, batch: dict[str, Tensor]) -> Iterator[None]:
+        """Keep a batch that breaks the training beside the run.
+
+        Raises:
+            TrainingStoppedError: Its loss was not finite.
+        """
+        try:
+            yield
+        except NonFiniteLossError as error:
+            raise self._stopped(error, batch) from None
+
+    def _stopped(self, error: NonFiniteLossError, batch: dict[str, Tensor]) -> TrainingStoppedError:
         path = self.folder / f"nonfinite_batch{self._accelerator.process_index or ''}.pth"
         tensors = {name: tensor.detach().cpu() for name, tensor in batch.items()}
         save_checkpoint(path, {"format": BATCH_FORMAT, "batch": self.batches_done, **tensors})

@@ -15,7 +15,7 @@ from engine.cli import command
 from engine.device import computes_with, make_accelerator, pick_device, seed_everything
 from engine.errors import GateError, UserError
 from engine.files import sha256_of, write_json
-from engine.optimisation import NonFiniteLossError, Optimisation, Training, steps_of
+from engine.optimisation import Optimisation, Training, steps_of
 from engine.rundir import open_run
 from engine.runloop import RunLoop
 from facial_rec.embedding import EdgeFaceEmbedding
@@ -108,9 +108,9 @@ class _Run:
                 self.loop.log.write("start", 0, start)
                 self.accelerator.print(_summary("start", start))
         for epoch, index in self.loop.batches("EdgeFace"):
-            self.loop.count(self.train_batch(self.batches.at(epoch, index)), shown=("distill",))
+            self.train_batch(self.batches.at(epoch, index))
             if self.loop.epoch_ended:
-                self.end_epoch(epoch + 1)
+                self.loop.end_epoch(self.validate, self.config.validate_every)
         written = (
             f"{self.original.arch}.branch.safetensors" if self.config.tune == "branch" else "edgeface_finetuned.pth"
         )
@@ -125,8 +125,8 @@ class _Run:
                 f"{untuned:.3f}): more photographs, or a lower --rate, may help"
             )
 
-    def train_batch(self, batch: Batch) -> dict[str, float]:
-        """Take one batch; return its losses by name."""
+    def train_batch(self, batch: Batch) -> None:
+        """Take one batch."""
         config, training = self.config, self.training
         training.model.train()
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
@@ -137,25 +137,18 @@ class _Run:
         with self.accelerator.accumulate(training.model):
             with self.accelerator.autocast():
                 terms = self.loss(training.model(batch.canvas, direct, batch.person, batch.sizes_px), batch)
-            try:
-                norm = training.update(terms["loss"])
-            except NonFiniteLossError as error:
-                raise self.loop.stopped(error, batch.tensors()) from None
-        # Zero while accumulating: this way the mean over batches is that over steps.
-        return {**{name: value.item() for name, value in terms.items()}, "gradient": norm * config.accumulate}
+            with self.loop.keeping(batch.tensors()):
+                gradient = training.update(terms["loss"])
+        self.loop.count(terms, gradient, shown=("distill",))
 
-    def end_epoch(self, epoch: int) -> None:
-        """Log the epoch's means; validate the moving average, hold the gates, keep the best."""
-        log, step = self.loop.log, self.loop.batches_done
-        log.write("train", step, {"epoch": epoch, "rate": self.training.rate, **self.loop.means()})
-        due = epoch % self.config.validate_every == 0 or epoch == self.config.epochs
-        if due and self.accelerator.is_main_process:
-            measured = self.measure()
-            log.write("validation", step, {"epoch": epoch, **measured})
-            self.accelerator.print(_summary(f"epoch {epoch}", measured))
-            self.hold_gates(epoch, measured)
-            self.keep_if_best(epoch, measured)
-        self.accelerator.wait_for_everyone()
+    def validate(self, epoch: int) -> None:
+        """Measure the moving average, hold the gates, keep the weights if they are the best."""
+        measured = self.measure()
+        self.loop.log.write("validation", self.loop.batches_done, {"epoch": epoch, **measured})
+        self.accelerator.print(_summary(f"epoch {epoch}", measured))
+        self.hold_gates(epoch, measured)
+        if self.loop.improves(ranking(shown(measured))):
+            self.keep(epoch, measured)
 
     def measure(self, network: nn.Module | None = None) -> dict[str, Any]:
         """Return the figures through the super-resolver, bicubic, and at full size.
@@ -184,12 +177,8 @@ class _Run:
             "lower --rate, or raise --hr-share and --distill"
         )
 
-    def keep_if_best(self, epoch: int, measured: dict[str, Any]) -> None:
-        """Write the weights and what belongs to them, if no earlier epoch was better."""
-        score = ranking(shown(measured))
-        if score <= self.loop.kept["best"]:
-            return
-        self.loop.kept["best"] = score
+    def keep(self, epoch: int, measured: dict[str, Any]) -> None:
+        """Write the weights and what belongs to them."""
         chain = cast(Learner, self.training.ema.module)
         metadata = {
             "epoch": epoch,

@@ -15,7 +15,7 @@ from engine import options
 from engine.cli import command
 from engine.device import computes_with, make_accelerator, pick_device, seed_everything
 from engine.errors import UserError
-from engine.optimisation import NonFiniteLossError, Optimisation, Training
+from engine.optimisation import Optimisation, Training
 from engine.rundir import open_run
 from engine.runloop import RunLoop
 from facial_rec.finetuning.learner import TunedEmbedding
@@ -89,23 +89,18 @@ def train_edgeface(config: ScratchConfig) -> None:
         accelerator.print(f"validating on {validation}")
         loop = RunLoop(folder, CHECKPOINT, training, config.epochs, len(batches), config.save_every)
         for epoch, index in loop.batches("EdgeFace from scratch"):
-            loop.count(_train_batch(training, batches.at(epoch, index), loop))
+            _train_batch(training, batches.at(epoch, index), loop)
             if loop.epoch_ended:
-                values = {"epoch": epoch + 1, "rate": training.rate, **loop.means()}
-                loop.log.write("train", loop.batches_done, values)
-                if epoch + 1 == config.epochs and accelerator.is_main_process:
-                    _finish(folder, average.network.eval(), validation, loop)
+                loop.end_epoch(lambda _: _finish(folder, average.network.eval(), validation, loop), config.epochs)
 
 
-def _train_batch(training: Training, batch: Batch, loop: RunLoop) -> dict[str, float]:
+def _train_batch(training: Training, batch: Batch, loop: RunLoop) -> None:
     training.model.train()
     with training.accelerator.autocast():
         loss = training.model(batch.faces, batch.person)
-    try:
-        norm = training.update(loss)
-    except NonFiniteLossError as error:
-        raise loop.stopped(error, batch.tensors()) from None
-    return {"loss": loss.item(), "gradient": norm}
+    with loop.keeping(batch.tensors()):
+        gradient = training.update(loss)
+    loop.count({"loss": loss}, gradient)
 
 
 def _finish(folder: Path, network: nn.Module, validation: VerificationSet, loop: RunLoop) -> None:

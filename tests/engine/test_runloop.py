@@ -34,7 +34,7 @@ def toy_run(folder: Path, save_every: int = 1000, accumulate: int = 1, kill_at: 
         with accelerator.accumulate(training.model):
             loss = (training.model(inputs) - inputs.sum(1, keepdim=True)).square().mean()
             norm = training.update(loss)
-        loop.count({"loss": loss.item(), "gradient": norm})
+        loop.count({"loss": loss}, norm)
         if loop.epoch_ended:
             means = loop.means()
             loop.log.write("train", loop.batches_done, means)
@@ -93,8 +93,8 @@ def test_an_epoch_is_the_mean_of_its_batches_and_the_next_begins_anew(tmp_path: 
     loop = toy_run(tmp_path)
     for epoch in (1.0, 2.0):
         for index in range(PER_EPOCH):
-            loop.count({"loss": epoch * index})
-        assert loop.means() == {"loss": pytest.approx(2 * epoch)}
+            loop.count({"loss": epoch * index}, 0.5)
+        assert loop.means() == {"loss": pytest.approx(2 * epoch), "gradient": 0.5}
 
 
 def test_the_log_of_a_run_that_died_reads_like_that_of_one_that_did_not(tmp_path: Path) -> None:
@@ -109,12 +109,16 @@ def test_the_log_of_a_run_that_died_reads_like_that_of_one_that_did_not(tmp_path
 
 def test_the_batch_that_breaks_a_training_is_kept_and_named(tmp_path: Path) -> None:
     loop = toy_run(tmp_path)
-    error = loop.stopped(NonFiniteLossError("the loss is nan at step 3"), {"faces": torch.ones(2)})
-    assert isinstance(error, TrainingStoppedError)
-    assert "the loss is nan at step 3" in str(error) and "nonfinite_batch.pth" in str(error)
-    assert "last.pth" in str(error) and "another --out" in str(error)
+    with pytest.raises(TrainingStoppedError) as raised, loop.keeping({"faces": torch.ones(2)}):
+        raise NonFiniteLossError("the loss is nan at step 3")
+    assert all(
+        said in str(raised.value)
+        for said in ("the loss is nan at step 3", "nonfinite_batch.pth", "last.pth", "another --out")
+    )
     (tmp_path / "last.pth").unlink()
-    assert "last.pth" not in str(loop.stopped(NonFiniteLossError("the loss is nan"), {"faces": torch.ones(2)}))
+    with pytest.raises(TrainingStoppedError) as raised, loop.keeping({"faces": torch.ones(2)}):
+        raise NonFiniteLossError("the loss is nan")
+    assert "last.pth" not in str(raised.value)
     with pytest.raises(ValueError, match="JSON"):
         loop.log.write("train", 1, {"gradient": float("inf")})
     assert torch.equal(load_checkpoint(tmp_path / "nonfinite_batch.pth", "nonfinite-batch")["faces"], torch.ones(2))
@@ -128,3 +132,26 @@ def test_a_damaged_checkpoint_is_named_and_nothing_is_overwritten(tmp_path: Path
     with pytest.raises(CheckpointError, match=r"last\.pth"):
         toy_run(tmp_path)
     assert (tmp_path / "last.pth").read_bytes() == data
+
+
+def test_the_end_of_an_epoch_logs_and_validates_when_it_is_due_and_after_the_last(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    training = Training(nn.Linear(3, 1), SETTINGS, make_accelerator(torch.device("cpu"), "fp32", 1))
+    loop = RunLoop(tmp_path, "toy", training, 5, 2, 1000, {"best": -1.0})
+    validated = []
+    for _ in loop.batches("toy"):
+        loop.count({"loss": 1.0}, 0.0)
+        if loop.epoch_ended:
+            loop.end_epoch(validated.append, every=3)
+    events = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert validated == [3, 5]
+    assert [(event["epoch"], event["step"], event["loss"]) for event in events] == [
+        (n, 2 * n, 1.0) for n in range(1, 6)
+    ]
+
+
+def test_a_score_improves_only_on_the_best_so_far(tmp_path: Path) -> None:
+    loop = toy_run(tmp_path)
+    loop.kept["best"] = -1.0
+    assert [loop.improves(score) for score in (0.2, 0.1, 0.2, 0.3)] == [True, False, False, True]
+    assert loop.kept["best"] == 0.3
