@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from dataset.photographs.detect import LANDMARKS, DetectedFace, FaceDetector
 from dataset.photographs.image_files import read_image
-from dataset.photographs.layout import list_images
+from dataset.photographs.photograph_folders import find_photographs
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import write_text
+from engine.text import printable
 
 
 class LocateError(UserError):
@@ -26,7 +27,7 @@ class LocateError(UserError):
 class LocateConfig:
     """Find the faces of photographs: a .json with every face, or a .csv with the landmarks of the largest."""
 
-    photos: Annotated[Path, typer.Argument(help="Folder of photographs.")]
+    photos: Annotated[Path, typer.Argument(help="A photograph, or a folder of them.")]
     out: Annotated[Path, typer.Option(help="File to write, .csv (for prepare --landmarks) or .json.")] = Path(
         "landmarks.csv"
     )
@@ -38,12 +39,13 @@ def locate(config: LocateConfig) -> int:
     """Write the list; 1 if some photographs failed or show no face."""
     if config.out.suffix not in (".csv", ".json"):
         raise LocateError(f"--out {config.out}: give a file ending in .csv or .json")
-    names = list_images(config.photos)
+    photographs = find_photographs(config.photos)
+    photographs.tell()
     detector = FaceDetector(config.min_size, threads=config.threads)
     found: dict[str, list[DetectedFace]] = {}
-    problems = []
-    for name in tqdm(names, unit="photograph", disable=None):
-        path = config.photos / name
+    problems = list(photographs.problems.values())
+    for name in tqdm(photographs.names, unit="photograph", disable=None):
+        path = photographs.root / name
         try:
             found[name] = detector.detect(read_image(path))
         except UserError as error:
@@ -52,8 +54,9 @@ def locate(config: LocateConfig) -> int:
             problems += [] if found[name] else [f"{path}: no face found; lower --min-size or leave it out"]
     write_text(config.out, _as_csv(found) if config.out.suffix == ".csv" else _as_json(found))
     for problem in problems:
-        print(f"failed: {problem}")
-    print(f"{len(names) - len(problems)} of {len(names)} photographs show a face; wrote {config.out}")
+        print(f"failed: {printable(problem)}")
+    seen = sum(1 for faces in found.values() if faces)
+    print(f"{seen} of {len(photographs.names)} photographs show a face; wrote {config.out}")
     return 1 if problems else 0
 
 

@@ -30,8 +30,9 @@ from dataset.photographs.intake import (
     with_detector,
     with_names,
 )
-from dataset.photographs.layout import HR_FOLDER, PAIRS, SHEET, SPLITS, Face, split_folder
+from dataset.photographs.layout import PAIRS, SPLITS, Face, made_here, split_folder
 from dataset.photographs.pairs import Pair, read_pairs, write_kept_pairs
+from dataset.photographs.photograph_folders import passed_over_words
 from dataset.photographs.selection import Problem, choose_people, duplicates, excluded, without
 from dataset.photographs.splits import FEWEST_PEOPLE, assign, parse_shares
 from engine.cli import command
@@ -105,7 +106,9 @@ def prepare(config: PrepareConfig) -> None:
         for split, photos in written.items():
             counts[split]["pairs"] = _write_pairs(split_folder(folder, split), photos, plan.pairs)
         write_text(folder / PROBLEMS, _as_csv(plan.problems))
-        publish(folder, config.out, plan.made_of, {"splits": counts, "problems": _kinds(plan.problems)}, [PROBLEMS])
+        passed_over = dict(plan.source.passed_over)
+        summary = {"splits": counts, "problems": _kinds(plan.problems), "passed_over": passed_over}
+        publish(folder, config.out, plan.made_of, summary, [PROBLEMS])
     _report(config, counts, plan)
 
 
@@ -128,7 +131,7 @@ class _Plan:
 def _plan(config: PrepareConfig) -> _Plan:
     shares, sizes_px = parse_shares(config.split), parse_sizes(config.vlr_sizes)
     landmarks = read_any_landmarks(config.landmarks) if config.landmarks else {}
-    source = open_source(config.photos, config.format, config.identity_pattern, _made_here(config.out))
+    source = open_source(config.photos, config.format, config.identity_pattern, made_here(config.out))
     _refuse_to_replace(config, source)
     photos = with_names([(each.name, each.person, dict(each.attributes)) for each in source.records])
     people = {photo.person for photo in photos}
@@ -136,6 +139,8 @@ def _plan(config: PrepareConfig) -> _Plan:
     print(f"{len(photos)} images of {len(people)} people; whose an image is: {source.rule}")
     for note in source.notes:
         print(note)
+    if source.passed_over:
+        print(f"{config.photos}: {passed_over_words(source.passed_over)}")
     landmarks = named_as(landmarks, [photo.source for photo in photos])
     if config.landmarks and (unknown := names_of_nothing(config.landmarks, landmarks, photos)):
         print(f"{config.landmarks}: {len(unknown)} of {len(landmarks)} names are no photograph, e.g. {unknown[0]!r}")
@@ -170,12 +175,6 @@ def _plan(config: PrepareConfig) -> _Plan:
         [*source.problems, *problems],
         _made_of(config, shares, sizes_px, hashes, source),
     )
-
-
-def _made_here(out: Path) -> list[Path]:
-    """Return what stands in `out` from an earlier run, which is no photograph where `out` is among them."""
-    splits = [split_folder(out, split) for split in SPLITS]
-    return [*(folder for folder in splits if (folder / HR_FOLDER).is_dir()), out / SHEET]
 
 
 def _refuse_to_replace(config: PrepareConfig, source: Source) -> None:

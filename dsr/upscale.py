@@ -1,6 +1,6 @@
 """Restore low-resolution face images to 112x112."""
 
-import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from dataset.photographs.image_files import SUFFIXES, ImageError, read_image, write_png
+from dataset.photographs.image_files import ImageError, read_image, write_png
+from dataset.photographs.photograph_folders import Photographs, find_photographs, tell_failures
 from dataset.views.degrade import enlarge, shrink
 from dataset.views.resolution import LARGEST_VLR_PX
 from dsr.dsr_file import load_dsr
@@ -29,7 +30,8 @@ class UpscaleConfig:
 
     The crops should be aligned like the training faces (ArcFace's five-point template). Any size and colour mode is
     read; of a crop that is not square the middle is taken; larger ones than 32 px are only resized, for they carry
-    more than the super-resolver was trained for. Files that cannot be read are named and the others go on.
+    more than the super-resolver was trained for. Files that cannot be read are named and the others go on;
+    then the exit code is 1.
     """
 
     source: Annotated[Path, typer.Argument(help="An image, or a folder of images (with its sub-folders).")]
@@ -41,20 +43,25 @@ class UpscaleConfig:
 
 def upscale(config: UpscaleConfig) -> int:
     """Restore every image of `config.source`; return 1 if some could not be read."""
+    found = find_photographs(config.source, leave_out=[config.out])
+    found.tell()
+    targets = _targets(config, found)
+    there = next((target for target in targets if target.exists()), None)
+    if there and not config.overwrite:
+        raise UserError(f"{there}: already there; pass --overwrite, or choose another folder")
     device = pick_device(config.device)
     model = load_dsr(config.dsr, device)
-    failed = 0
-    pairs = _targets(config)
-    for source, target in tqdm(pairs, unit="face", desc="upscale", disable=len(pairs) < 2):
-        if target.exists() and not config.overwrite:
-            raise UserError(f"{target}: already there; pass --overwrite, or choose another folder")
+    failed = list(found.problems.values())
+    for source, target in tqdm(
+        list(zip(found.paths, targets, strict=True)), unit="face", desc="upscale", disable=len(targets) < 2
+    ):
         try:
             write_png(target, _restore_file(model, source, device))
         except ImageError as error:
-            failed += 1
-            print(f"skipped: {error}", file=sys.stderr)
-    print(f"{len(pairs) - failed} restored to {config.out}" + (f", {failed} skipped" if failed else ""))
-    return 1 if failed else 0
+            failed.append(str(error))
+    code = tell_failures(failed)
+    print(f"{len(targets) + len(found.problems) - len(failed)} restored to {config.out}, {len(failed)} failed")
+    return code
 
 
 @torch.no_grad()
@@ -67,25 +74,16 @@ def _restore_file(model: DSR, source: Path, device: torch.device) -> NDArray[np.
     return pixels
 
 
-def _targets(config: UpscaleConfig) -> list[tuple[Path, Path]]:
-    if config.source.is_dir():
-        sources = sorted(path for path in config.source.rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not sources:
-            raise UserError(f"{config.source}: no images in this folder; expected {', '.join(sorted(SUFFIXES))}")
-        _refuse_same_names(sources)
-        return [(path, config.out / path.relative_to(config.source).with_suffix(".png")) for path in sources]
-    if not config.source.is_file():
-        raise UserError(f"{config.source}: no such file or folder; check the path")
-    target = config.out if config.out.suffix.lower() == ".png" else config.out / f"{config.source.stem}.png"
-    return [(config.source, target)]
-
-
-def _refuse_same_names(sources: list[Path]) -> None:
-    seen: dict[Path, Path] = {}
-    for path in sources:
-        other = seen.setdefault(path.with_suffix(""), path)
-        if other != path:
-            raise UserError(f"{path}: would be written over by {other.name}, both become .png; rename one of them")
+def _targets(config: UpscaleConfig, found: Photographs) -> list[Path]:
+    """Return the PNG of each image; of images that differ in their ending alone, the name keeps it."""
+    if not config.source.is_dir():
+        return [config.out if config.out.suffix.lower() == ".png" else config.out / f"{config.source.stem}.png"]
+    stems = [name.rpartition(".")[0] for name in found.names]
+    alike = Counter(name.casefold() for name in [*stems, *found.names])
+    return [
+        config.out / f"{stem if alike[stem.casefold()] == 1 else name}.png"
+        for name, stem in zip(found.names, stems, strict=True)
+    ]
 
 
 def restore(model: DSR, faces: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from dataset.photographs.layout import LayoutError, identify, list_images
+from dataset.photographs.layout import LayoutError, identify
+from dataset.photographs.photograph_folders import find_photographs, tell_failures
 from engine import options
 from engine.cli import command
 from engine.device import pick_device
@@ -24,7 +25,10 @@ _FAR = 0.01
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """Compare two weights files: cosine of their embeddings, and how well each tells people apart."""
+    """Compare two weights files: cosine of their embeddings, and how well each tells people apart.
+
+    Photographs that cannot be read are named and left out; then the exit code is 1.
+    """
 
     first: Annotated[str, typer.Argument(help="Weights: a path, a bare name or an hf:// address.")]
     second: Annotated[str, typer.Argument(help="The other weights.")]
@@ -35,18 +39,23 @@ class CompareConfig:
     json: Annotated[bool, typer.Option(help="Print JSON.")] = False
 
 
-def compare_weights(config: CompareConfig) -> None:
-    """Print the comparison."""
-    images = list_images(config.faces)
-    if len(images) < 2:
-        raise FacesError(f"{config.faces}: 1 image; a comparison needs two or more")
+def compare_weights(config: CompareConfig) -> int:
+    """Print the comparison; 1 if some photographs could not be read."""
+    found = find_photographs(config.faces)
+    found.tell()
+    images = found.names
     images = [images[row] for row in np.linspace(0, len(images) - 1, min(config.limit, len(images))).astype(int)]
     device = pick_device(config.device)
     files, embeddings = [], []
     for name in (config.first, config.second):
         edgeface = EdgeFaceEmbedding(name, device)
-        embeddings.append(embed_folder(edgeface, config.faces, images, config.batch, flip=False))
+        embedded, reasons = embed_folder(edgeface, found.root, images, config.batch, flip=False)
+        embeddings.append(embedded)
         files.append({"file": name, "architecture": edgeface.arch, "kind": edgeface.kind, "sha256": edgeface.sha256})
+    failed = tell_failures([*found.problems.values(), *reasons.values()])
+    images = [image for image in images if image not in reasons]
+    if len(images) < 2:
+        raise FacesError(f"{config.faces}: 1 image; a comparison needs two or more")
     widths = [each.shape[1] for each in embeddings]
     if widths[0] != widths[1]:
         raise MismatchError(
@@ -61,11 +70,11 @@ def compare_weights(config: CompareConfig) -> None:
         "least_like_face": images[int(cosines.argmin())],
         "largest_difference": float(np.abs(embeddings[0] - embeddings[1]).max()),
     }
-    verification, reason = _verification(config.faces, images, embeddings)
+    verification, reason = _verification(found.root, images, embeddings)
     if config.json:
         files = [file | figures for file, figures in zip(files, verification or [{}, {}], strict=True)]
         print(json.dumps({"files": files} | comparison, indent=2))
-        return
+        return failed
     for file in files:
         print(f"{file['file']}: {file['architecture']}, {file['kind']}, sha256 {file['sha256'][:12]}")
     print(
@@ -73,6 +82,7 @@ def compare_weights(config: CompareConfig) -> None:
         f"({comparison['least_like_face']}), largest difference {comparison['largest_difference']:.2e}"
     )
     print(reason or _table([config.first, config.second], verification))
+    return failed
 
 
 def _verification(

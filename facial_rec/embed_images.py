@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from dataset.photographs.layout import list_images
+from dataset.photographs.photograph_folders import find_photographs, tell_failures
 from engine import options
 from engine.cli import command
 from engine.device import pick_device
@@ -21,7 +21,8 @@ from facial_rec.loading.refusals import FacesError
 class EmbedConfig:
     """Embed aligned faces into an .npz file with `names`, `embeddings` (N, 512, unit length) and `weights_sha256`.
 
-    With an adapter its hash is `adapter_sha256`, else that is empty.
+    With an adapter its hash is `adapter_sha256`, else that is empty. Photographs that cannot be read are named and left
+    out; then the exit code is 1.
     """
 
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images (sub-folders included).")]
@@ -33,18 +34,19 @@ class EmbedConfig:
     device: options.Device = "auto"
 
 
-def embed_images(config: EmbedConfig) -> None:
-    """Write the embeddings.
+def embed_images(config: EmbedConfig) -> int:
+    """Write the embeddings; 1 if some photographs could not be read.
 
     Raises:
-        FacesError: The output is not an .npz file.
+        FacesError: The output is not an .npz file, or no photograph can be read.
     """
     if config.out.suffix != ".npz":
         raise FacesError(f"{config.out}: embeddings are written as .npz; give a name that ends so")
-    folder = config.images if config.images.is_dir() else config.images.parent
-    names = list_images(config.images) if config.images.is_dir() else [config.images.name]
+    found = find_photographs(config.images)
+    found.tell()
     edgeface = EdgeFaceEmbedding(config.edgeface, pick_device(config.device), adapter=config.adapter)
-    embeddings = embed_folder(edgeface, folder, names, config.batch, config.flip)
+    embeddings, reasons = embed_folder(edgeface, found.root, found.names, config.batch, config.flip)
+    names = [name for name in found.names if name not in reasons]
     with atomic_path(config.out) as temporary:
         np.savez(
             temporary,
@@ -54,6 +56,7 @@ def embed_images(config: EmbedConfig) -> None:
             adapter_sha256=np.array(edgeface.adapter_sha256 or ""),
         )
     print(f"{config.out}: {len(names)} embeddings by {edgeface.arch} ({edgeface.kind})")
+    return tell_failures([*found.problems.values(), *reasons.values()])
 
 
 main = command(

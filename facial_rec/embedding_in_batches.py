@@ -1,4 +1,4 @@
-"""Embedding the images of a folder, batch by batch."""
+"""Embedding the images of a folder, batch by batch; those that cannot be read are named and the others go on."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from dataset.photographs.image_files import read_image
+from dataset.photographs.image_files import ImageError, read_image
 from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.loading.refusals import FacesError
 from facial_rec.networks.edgeface import INPUT_SIZE_PX
 
 
 @torch.no_grad()
 def embed_folder(
     edgeface: EdgeFaceEmbedding, folder: Path, images: list[str], batch: int, flip: bool
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], dict[str, str]]:
     """Embed aligned faces.
 
     Args:
@@ -29,27 +30,40 @@ def embed_folder(
         flip: Whether to add the mirror image's embedding before normalising.
 
     Returns:
-        (N, 512) unit embeddings, in the order of `images`.
+        (N, 512) unit embeddings of the images that can be read, in the order of `images`, and the reasons of the
+        others, by their path below the folder.
 
     Raises:
-        ImageError: An image cannot be read.
+        FacesError: None can be read.
     """
     device = next(edgeface.parameters(), torch.zeros(0)).device
     parts = []
+    reasons: dict[str, str] = {}
     with tqdm(total=len(images), unit="face", disable=None) as progress:
-        for faces in _batches(folder, images, batch):
+        for faces in _batches(folder, images, batch, reasons):
             faces = faces.to(device)
             embeddings = edgeface(faces)
             if flip:
                 embeddings = F.normalize(embeddings + edgeface(faces.flip(-1)))
             parts.append(embeddings.cpu().numpy())
             progress.update(len(faces))
-    return np.concatenate(parts)
+    if not parts:
+        raise FacesError(next(iter(reasons.values()), f"{folder}: no faces; name some"))
+    return np.concatenate(parts), reasons
 
 
-def _batches(folder: Path, images: list[str], batch: int) -> Iterator[Tensor]:
-    for start in range(0, len(images), batch):
-        yield torch.stack([_face(folder / image) for image in images[start : start + batch]])
+def _batches(folder: Path, images: list[str], batch: int, reasons: dict[str, str]) -> Iterator[Tensor]:
+    faces = []
+    for image in images:
+        try:
+            faces.append(_face(folder / image))
+        except ImageError as error:
+            reasons[image] = str(error)
+        if len(faces) == batch:
+            yield torch.stack(faces)
+            faces = []
+    if faces:
+        yield torch.stack(faces)
 
 
 def _face(path: Path) -> Tensor:

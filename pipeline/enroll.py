@@ -37,7 +37,7 @@ class EnrollConfig(RecogniserOptions):
 
 def enroll(config: EnrollConfig) -> int:
     """Enrol photograph after photograph, each in a transaction of its own; 1 if some failed."""
-    files = photograph_files(config.photos)
+    named = photograph_files(config.photos)
     recogniser = open_backend(config)
     passphrase = read_passphrase(config.passphrase_file)
     if not config.gallery.exists():
@@ -54,7 +54,7 @@ def enroll(config: EnrollConfig) -> int:
 
         def enroll_one(path: Path) -> None:
             nonlocal added
-            person = config.name or _folder_name(path, files[path])
+            person = config.name or _folder_name(path, named.files[path])
             faces = reader.read(path)
             face = faces[0]
             embedding = recogniser.embed(face.tensor())[0]
@@ -63,16 +63,17 @@ def enroll(config: EnrollConfig) -> int:
             record = {"photograph": str(path), "person": person, "new": is_new, "faces": len(faces), **face.place()}
             _tell(record, face, config.json_lines)
 
-        failures = each(
-            files, enroll_one, lambda line: print(json.dumps({"error": line}) if config.json_lines else line)
-        )
+        def tell_failure(line: str) -> None:
+            print(json.dumps({"error": line}, ensure_ascii=False) if config.json_lines else line, flush=True)
+
+        failed = named.tell_problems(tell_failure) + each(named.files, enroll_one, tell_failure)
         people = len({enrolment.person for enrolment in gallery.enrolments()})
     if not config.json_lines:
         print(
-            f"{added} of {len(files)} photographs enrolled, {len(files) - added - len(failures)} were there already, "
-            f"{len(failures)} failed; {people} people in {config.gallery}; {reader.summary()}"
+            f"{added} of {len(named)} photographs enrolled, {len(named) - added - failed} were there already, "
+            f"{failed} failed; {people} people in {config.gallery}; {reader.summary()}"
         )
-    return 1 if failures else 0
+    return 1 if failed else 0
 
 
 def _tell(record: dict[str, object], face: SeenFace, as_json: bool) -> None:

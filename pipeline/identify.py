@@ -17,7 +17,7 @@ from pipeline.recognition.answers import Answer, Identifier
 from pipeline.recognition.backends import Backend, RecogniserOptions, open_backend
 from pipeline.recognition.gallery_store import Gallery
 from pipeline.recognition.passphrase import read_passphrase
-from pipeline.recognition.photographs import each, people_of, photograph_files
+from pipeline.recognition.photographs import each, photograph_files
 from pipeline.recognition.threshold_option import threshold_at, threshold_option
 from pipeline.recognition.together import see_together
 from pipeline.threshold_file import ThresholdFile
@@ -47,7 +47,7 @@ class IdentifyConfig(RecogniserOptions):
 
 def identify(config: IdentifyConfig) -> int:
     """Answer for each face, or once for each person's photographs together; 1 if some photographs failed."""
-    files = photograph_files(config.photos)
+    named = photograph_files(config.photos)
     recogniser = open_backend(config)
     with Gallery.open(config.gallery, recogniser.model, read_passphrase(config.passphrase_file)) as gallery:
         people, templates = gallery.templates()
@@ -63,9 +63,10 @@ def identify(config: IdentifyConfig) -> int:
         FaceReader(config.min_size, config.threads, config.crops),
         threshold,
     )
-    failed = asked.together(people_of(files)) if config.together else asked.one_by_one(files)
+    failed = named.tell_problems(asked.tell_failure)
+    failed += asked.together(named.people()) if config.together else asked.one_by_one(named.files)
     if not config.json_lines:
-        print(f"photographs {len(files)}, failed {failed}; {asked.counted()}; {asked.reader.summary()}")
+        print(f"photographs {len(named)}, failed {failed}; {asked.counted()}; {asked.reader.summary()}")
     return 1 if failed else 0
 
 
@@ -83,13 +84,13 @@ class _Question:
 
     def one_by_one(self, files: Iterable[Path]) -> int:
         """Answer for each face of each photograph; return how many photographs failed."""
-        return len(each(files, self._each_face, self._tell_failure))
+        return each(files, self._each_face, self.tell_failure)
 
     def together(self, people: list[list[Path]]) -> int:
         """Answer once for each list of photographs; return how many photographs failed."""
         failed = 0
         for files in people:
-            fused, faces = see_together(files, self.reader, self.recogniser, self._tell_failure, self.config.at_size)
+            fused, faces = see_together(files, self.reader, self.recogniser, self.tell_failure, self.config.at_size)
             failed += len(files) - len(faces)
             if fused is not None:
                 answer = self._answer(fused.embedding, fused.size_px)
@@ -100,6 +101,10 @@ class _Question:
                 words = f"{place} ({fused.frames} faces together, {fused.size_px} px): {answer.words()}"
                 self._tell(record, words)
         return failed
+
+    def tell_failure(self, line: str) -> None:
+        """Say that a photograph failed."""
+        self._tell({"error": line}, line)
 
     def counted(self) -> str:
         """Return how many answers named somebody."""
@@ -121,9 +126,6 @@ class _Question:
 
     def _tell(self, record: dict[str, Any], words: str) -> None:
         print(json.dumps(record, ensure_ascii=False) if self.config.json_lines else words, flush=True)
-
-    def _tell_failure(self, line: str) -> None:
-        self._tell({"error": line}, line)
 
 
 main = command(IdentifyConfig, identify, example="python -m pipeline identify people.gallery photo.jpg")

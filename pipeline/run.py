@@ -9,7 +9,8 @@ from typing import Annotated, Any, Self
 
 import typer
 
-from dataset.photographs.layout import split_folder
+from dataset.photographs.intake import fingerprint
+from dataset.photographs.layout import made_here, split_folder
 from engine import options
 from engine.cli import EXIT_GATE, command
 from engine.errors import UserError
@@ -150,7 +151,8 @@ def _faces(config: RunConfig) -> Step:
         size = ["--people", str(config.people), "--photos", str(config.photos_each), "--split", config.split]
         return Step("synthetic faces", ["dataset", "synthesize", *size], [], split, out, continues=False)
     places = [str(config.photos), *out, *options]
-    return Step("prepared faces", ["dataset", "prepare"], [config.photos, *files], split, places, continues=False)
+    contents = [fingerprint(config.photos, made_here(config.dataset))]
+    return Step("prepared faces", ["dataset", "prepare"], files, split, places, contents, continues=False)
 
 
 def _stores(config: RunConfig) -> list[Path]:

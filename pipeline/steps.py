@@ -30,6 +30,8 @@ class Step:
     free: list[str] = field(default_factory=list)
     """Further arguments, which change nothing in the result: those that say where something is, whose content is what
     counts, and those that say where to compute."""
+    contents: list[str] = field(default_factory=list)
+    """Hashes of what else the command reads."""
     replaces: bool = False
     """Whether the command replaces an earlier result by itself; others are told `--overwrite`."""
     continues: bool = True
@@ -101,7 +103,7 @@ def _record(step: Step) -> dict[str, Any] | None:
 
 def _state(step: Step) -> dict[str, Any]:
     """Return what decides a step's result: content, never where it lies or how its path is spelled."""
-    return {"arguments": step.arguments, "inputs": [_fingerprint(path) for path in step.inputs]}
+    return {"arguments": step.arguments, "inputs": [*map(_fingerprint, step.inputs), *step.contents]}
 
 
 def _fingerprint(path: Path) -> str:

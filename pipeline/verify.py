@@ -11,7 +11,7 @@ from dataset.photographs.seen_faces import FaceReader
 from engine.cli import command
 from pipeline.recognition.backends import RecogniserOptions, open_backend
 from pipeline.recognition.fusion import Fused
-from pipeline.recognition.photographs import people_of, photograph_files
+from pipeline.recognition.photographs import photograph_files
 from pipeline.recognition.threshold_option import threshold_at, threshold_option
 from pipeline.recognition.together import see_together
 
@@ -38,7 +38,7 @@ class VerifyConfig(RecogniserOptions):
 
 def verify(config: VerifyConfig) -> int:
     """Print score, threshold and answer of each comparison; 1 if some photographs failed."""
-    known, others = list(photograph_files([config.first])), photograph_files(config.others)
+    known, others = photograph_files([config.first]), photograph_files(config.others)
     recogniser = open_backend(config)
     chosen = (
         recogniser.threshold
@@ -53,11 +53,12 @@ def verify(config: VerifyConfig) -> int:
     def tell_failure(line: str) -> None:
         tell({"error": line}, line)
 
-    one, known_faces = see_together(known, reader, recogniser, tell_failure)
+    failed = known.tell_problems(tell_failure) + others.tell_problems(tell_failure)
+    one, known_faces = see_together(known.files, reader, recogniser, tell_failure)
     if one is None:
         return 1
-    failed = len(known) - len(known_faces)
-    for files in people_of(others) if config.together else [[path] for path in others]:
+    failed += len(known.files) - len(known_faces)
+    for files in others.people() if config.together else [[path] for path in others.files]:
         other, faces = see_together(files, reader, recogniser, tell_failure)
         failed += len(files) - len(faces)
         if other is not None:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from dataset.formats.landmark_lists import is_landmark_list, read_any_landmarks
 from dataset.formats.source import FormatError, Landmarks, Record, Source
-from dataset.photographs.image_files import SUFFIXES, ImageError
+from dataset.photographs.image_files import read_encoded
 from dataset.photographs.intake import gather
 from dataset.photographs.layout import INDEX, SPLITS
+from dataset.photographs.photograph_folders import SUFFIXES, ending, is_photograph_name
 
 _NUMBERED = re.compile(r"(\S+\.\w+)[ \t]+(\d+)\s*")
 _LOOKED_AT = 1000
@@ -46,7 +47,7 @@ def open_celeba(path: Path) -> Source:
     prefix = "" if here == "." else f"{here}/".replace(os.sep, "/")
     source = Source(path, "", f"list {identity.name}", [], _FileReader(path))
     source.lists = [each for each in (identity, of_landmarks, partition) if each is not None]
-    there = {entry.name for entry in os.scandir(root)}
+    there = {entry.name for entry in _entries(root)}
     part_of: dict[int, int] = {}
     for name, person in people.items():
         split = SPLITS[parts[name]] if name in parts else ""
@@ -60,7 +61,7 @@ def open_celeba(path: Path) -> Source:
     if lacking := len(people) - len(there & people.keys()):
         source.notes.append(f"{root}: {lacking} of the {len(people)} images that {identity.name} lists are not there")
     for name in sorted(there - people.keys()):
-        if Path(name).suffix.lower() in SUFFIXES:
+        if is_photograph_name(name):
             source.listed(prefix + name, "", f"{root / name}: {identity.name} does not say whose it is")
     landmarked = f", landmarks of {of_landmarks.name}" if of_landmarks else ""
     parted = f", parts of {partition.name}" if partition else ""
@@ -88,6 +89,9 @@ def open_landmarked(path: Path, pattern: str | None, leave_out: Collection[Path]
         prefix = "" if here == "." else f"{here}/".replace(os.sep, "/")
         source.lists.append(each)
         source.files += inner.files
+        source.passed_over += inner.passed_over
+        for problem in inner.problems:
+            source.listed(prefix + problem.image, problem.person, problem.detail)
         source.records += [
             Record(prefix + record.name, record.person, None, _found(table, record.name)) for record in inner.records
         ]
@@ -102,12 +106,15 @@ def open_folder(path: Path, pattern: str | None, leave_out: Collection[Path]) ->
     Raises:
         LayoutError: Images without a person.
     """
-    root, photos, rule = gather(path, pattern, leave_out)
-    source = Source(path, f"folder, {len(photos)} images", rule, [], _FileReader(root))
+    gathered = gather(path, pattern, leave_out)
+    found, photos = gathered.found, gathered.photos
+    source = Source(path, f"folder, {len(photos)} images", gathered.rule, [], _FileReader(found.root))
     source.records = [Record(photo.source, photo.person, attributes=photo.attributes) for photo in photos]
-    index = path if path.is_file() else path / INDEX
-    source.lists = [index] if index.is_file() else []
-    source.files = [root / photo.source for photo in photos]
+    source.lists = [gathered.index] if gathered.index else []
+    source.files = found.paths
+    source.passed_over = found.passed_over
+    for name, why in found.problems.items():
+        source.listed(name, name.partition("/")[0], why)
     return source
 
 
@@ -118,29 +125,33 @@ class _FileReader:
         self.root = root
 
     def __call__(self, record: Record) -> bytes:
-        path = self.root / record.name
-        if not path.is_file():
-            raise ImageError(f"{path}: no such image; check the path")
-        return path.read_bytes()
+        return read_encoded(self.root / record.name)
 
 
 def _text_files(folder: Path) -> Iterator[Path]:
     """Yield files that may be lists: of the folder, then of those in it."""
     below = []
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir():
-                below.append(Path(entry.path))
-            elif _may_be_list(entry):
-                yield Path(entry.path)
+    for entry in sorted(_entries(folder), key=lambda entry: entry.name):
+        if os.path.isdir(entry.path):
+            below.append(Path(entry.path))
+        elif _may_be_list(entry):
+            yield Path(entry.path)
     for each in below[:_LOOKED_AT]:
-        with os.scandir(each) as entries:
-            yield from sorted(Path(entry.path) for entry in islice(entries, _LOOKED_AT) if _may_be_list(entry))
+        yield from sorted(Path(entry.path) for entry in islice(_entries(each), _LOOKED_AT) if _may_be_list(entry))
+
+
+def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    """Yield what is in a folder; nothing of one that may not be entered, which the walk for photographs lists."""
+    try:
+        entries = os.scandir(folder)
+    except OSError:
+        return
+    with entries:
+        yield from entries
 
 
 def _may_be_list(entry: "os.DirEntry[str]") -> bool:
-    suffix = os.path.splitext(entry.name)[1].lower()
-    return not entry.name.startswith(".") and suffix not in SUFFIXES and entry.is_file()
+    return not entry.name.startswith(".") and ending(entry.name) not in SUFFIXES and os.path.isfile(entry.path)
 
 
 def _identity_list(folder: Path) -> Path | None:
@@ -213,7 +224,7 @@ def _found(table: dict[str, Landmarks], name: str) -> Landmarks | None:
 def _folders(path: Path) -> Iterator[Path]:
     """Yield a folder, those in it, and those in them."""
     yield path
-    below = sorted(Path(entry.path) for entry in os.scandir(path) if entry.is_dir())
+    below = sorted(Path(entry.path) for entry in _entries(path) if os.path.isdir(entry.path))
     yield from below
     for each in below:
-        yield from sorted(Path(entry.path) for entry in os.scandir(each) if entry.is_dir())
+        yield from sorted(Path(entry.path) for entry in _entries(each) if os.path.isdir(entry.path))

@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dataset.formats.source import Record, Source
-from dataset.photographs.image_files import SUFFIXES, ImageError
+from dataset.photographs.image_files import ImageError
 from dataset.photographs.layout import LayoutError, identify
+from dataset.photographs.photograph_folders import is_photograph_name, passed_over_as
 
 _PERSON_KEYS = ("person", "identity", "label", "class", "cls", "person_id", "identity_id", "class_id", "subject_id")
 """Where a sample's JSON says whose face it is; the first that is there."""
@@ -42,18 +43,13 @@ def climbs_out(name: str) -> bool:
     return path.is_absolute() or ".." in path.parts or (len(name) > 1 and name[1] == ":")
 
 
-def is_image(name: str) -> bool:
-    """Whether a member is named as an image and not hidden."""
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") and part not in (".", "..") for part in path.parts)
-    return not hidden and "__MACOSX" not in path.parts and path.suffix.lower() in SUFFIXES
-
-
 def usable_images(source: Source, members: Iterable[Member]) -> list[Member]:
     """Return the images among an archive's members; those that are refused are listed."""
     kept: dict[str, Member] = {}
     for member in members:
-        if not is_image(member.name):
+        kind = passed_over_as(member.name)
+        if kind is not None:
+            source.passed_over[kind] += 1
             continue
         refused = member.refused or ("its path climbs out of the archive" if climbs_out(member.name) else "")
         refused = refused or ("a second file of this name" if member.name in kept else "")
@@ -77,7 +73,7 @@ def by_folder(source: Source, images: list[Member], pattern: str | None) -> None
     if len(first) == 1 and all(name.count("/") >= 2 for name in names):
         names = [name.partition("/")[2] for name in names]
     if not names:
-        raise LayoutError(f"{source.path}: no images ({', '.join(sorted(SUFFIXES))}) in it that can be read")
+        raise LayoutError(f"{source.path}: no images in it that can be read")
     faces, source.rule = identify(source.path, names, pattern)
     source.records = [Record(face.image, face.person, member) for face, member in zip(faces, images, strict=True)]
 
@@ -88,7 +84,9 @@ def has_samples(names: Iterable[str]) -> bool:
     for name in names:
         key, kind = split_key(name)
         kinds[key].add(kind)
-    return any(each & {"cls", "json"} and any(is_image(f"x.{kind}") for kind in each) for each in kinds.values())
+    return any(
+        each & {"cls", "json"} and any(is_photograph_name(f"x.{kind}") for kind in each) for each in kinds.values()
+    )
 
 
 def split_key(name: str) -> tuple[str, str]:

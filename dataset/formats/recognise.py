@@ -13,8 +13,8 @@ from dataset.formats.parquet import is_parquet, open_parquet
 from dataset.formats.recordio import is_recordio, open_recordio
 from dataset.formats.source import FormatError, Record, Source
 from dataset.formats.verification_set import is_verification_set, open_verification_set
-from dataset.photographs.image_files import SUFFIXES
 from dataset.photographs.layout import INDEX, LayoutError
+from dataset.photographs.photograph_folders import is_photograph_name
 
 AUTO = "auto"
 Format = Literal["auto", "recordio", "bin", "parquet", "zip", "webdataset", "tar", "celeba", "landmarked", "folder"]
@@ -122,14 +122,14 @@ def _first_fit(path: Path, tried: dict[str, _Format]) -> str | None:
 
 
 def _may_be_shard(entry: "os.DirEntry[str]") -> bool:
-    return entry.is_file() and not entry.name.startswith(".")
+    return os.path.isfile(entry.path) and not entry.name.startswith(".")
 
 
 def _has_images(folder: Path) -> bool:
     """Whether there are images in a folder, or among the first files of those in it."""
     for _, folders, files in islice(os.walk(folder, followlinks=True), 100):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        if any(os.path.splitext(name)[1].lower() in SUFFIXES for name in islice(files, 1000)):
+        if any(is_photograph_name(name) for name in islice(files, 1000)):
             return True
     return False
 
@@ -155,4 +155,5 @@ def _merged(path: Path, sources: list[Source]) -> Source:
         whole.notes += source.notes
         whole.lists += source.lists
         whole.files += source.files
+        whole.passed_over += source.passed_over
     return whole

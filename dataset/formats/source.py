@@ -1,5 +1,6 @@
 """What every format yields: records of images, and a way to read their bytes."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,7 @@ class Source:
         pairs: Verification pairs that came with it.
         lists: Text files that it was read by.
         files: The files that hold the images, where they are not one each.
+        passed_over: How many other files there are, by their ending.
     """
 
     path: Path
@@ -71,6 +73,7 @@ class Source:
     pairs: list[Pair] = field(default_factory=list)
     lists: list[Path] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    passed_over: "Counter[str]" = field(default_factory=Counter)
 
     def listed(self, name: str, person: str, why: str) -> None:
         """List an image that cannot be read."""

@@ -1,6 +1,9 @@
 """Pictures in and out: whatever a camera, a scanner or a web site made, as uint8 RGB."""
 
+import errno
 import io
+import os
+import stat
 import struct
 import warnings
 import zlib
@@ -11,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from dataset.photographs.photograph_folders import what_it_is
 from engine.errors import UserError
 from engine.files import atomic_path
-
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
-"""What is taken for an image, in lower case."""
 
 _DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error, zlib.error)
 """What Pillow's decoders raise on damaged files."""
@@ -32,14 +33,44 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     converted, 16 bits by their upper 8; of an animation the first frame is taken.
 
     Raises:
-        ImageError: The file is missing, empty, truncated, not an image, or larger than 89 megapixels.
+        ImageError: It is missing, no file, not readable, empty, truncated, no image, or larger than 89 megapixels.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ImageError(f"{path}: no such image; check the path")
-    if path.stat().st_size == 0:
-        raise ImageError(f"{path}: empty file (0 bytes); copy it again or remove it")
+    _refuse_no_file(path)
     return _decoded(path, path)
+
+
+def read_encoded(path: Path) -> bytes:
+    """Return the bytes of an image's file; raise `ImageError` as `read_image` does where there are none."""
+    _refuse_no_file(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _refuse_no_file(path: Path) -> None:
+    """Raise `ImageError` where a path is no file with something in it; a pipe is not opened, which would wait."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageError(f"{path}: {what_it_is(found.st_mode)}, no picture; remove it")
+    if found.st_size == 0:
+        raise ImageError(f"{path}: empty file (0 bytes); copy it again or remove it")
+
+
+def _unreadable(path: Path, error: OSError) -> "ImageError":
+    """Return the refusal of a picture that the system does not hand out."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ImageError(f"{path}: may not be read; allow this user to read it")
+    if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
+        if path.is_symlink():
+            return ImageError(f"{path}: a link that leads nowhere; mend or remove it")
+        return ImageError(f"{path}: no such image; check the path")
+    reason = os.strerror(error.errno or errno.EIO).lower()
+    return ImageError(f"{path}: cannot be read ({reason}); copy it again or remove it")
 
 
 def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -61,9 +92,9 @@ def _decoded(source: Path | io.BytesIO, name: Path | str) -> NDArray[np.uint8]:
         raise ImageError(f"{name}: larger than {limit} megapixels; make it smaller") from None
     except UnidentifiedImageError:
         raise ImageError(f"{name}: not an image in a known format; convert it to PNG or JPEG, or remove it") from None
-    except PermissionError:
-        raise
     except _DECODER_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise _unreadable(Path(name), error) from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{name}: damaged image ({reason}); copy it again or remove it") from None
 

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from dataset.photographs.align import FACE_PX, AlignError, align
 from dataset.photographs.detect import FaceDetector
 from dataset.photographs.image_files import ImageError, decode_image
-from dataset.photographs.layout import INDEX, LayoutError, identify, list_images, one_name, read_index
+from dataset.photographs.layout import INDEX, LayoutError, identify, one_name, read_index
+from dataset.photographs.photograph_folders import Photographs, find_photographs, look_through
 from engine.errors import UserError
+from engine.files import sha256_of
 
 FindLandmarks = Callable[[str, NDArray[np.uint8]], list[NDArray[np.float64]]]
 """From a photograph's path below its folder and its (H, W, 3) RGB pixels to the five landmarks (5, 2) of each face in
@@ -42,7 +44,24 @@ class Photo:
     attributes: dict[str, str] = field(default_factory=dict)
 
 
-def gather(photos: Path, pattern: str | None, leave_out: Collection[Path] = ()) -> tuple[Path, list[Photo], str]:
+@dataclass(frozen=True)
+class Gathered:
+    """Photographs and whose they are.
+
+    Attributes:
+        found: The photographs, the folder that their sources are relative to, and what else is there.
+        photos: One each.
+        rule: What named the people, in words.
+        index: The table that named them, if one did.
+    """
+
+    found: Photographs
+    photos: list[Photo]
+    rule: str
+    index: Path | None = None
+
+
+def gather(photos: Path, pattern: str | None, leave_out: Collection[Path] = ()) -> Gathered:
     """Find photographs and say whose they are.
 
     Args:
@@ -50,26 +69,69 @@ def gather(photos: Path, pattern: str | None, leave_out: Collection[Path] = ()) 
         pattern: Regular expression that finds the person in a file's stem.
         leave_out: Folders and files below that folder which hold no photographs.
 
-    Returns:
-        The folder that sources are relative to, the photographs, and the rule that named the people.
-
     Raises:
         LayoutError: Nothing there, or an image without a person.
+        FolderError: No photograph in it.
         IntakeError: People whose folders would have one name.
     """
-    index = photos if photos.suffix.lower() == ".csv" else photos / INDEX
-    root = index.parent if photos.suffix.lower() == ".csv" else photos
-    if photos.suffix.lower() == ".csv" and not index.is_file():
-        raise LayoutError(f"{photos}: no such index; check the path")
-    if index.is_file():
-        if pattern is not None:
-            raise LayoutError(f"--identity-pattern: {index} says whose the faces are; leave out one of them")
-        rows = read_index(index, root)
-        extra = [{key: row[key] for key in row if key not in ("image", "person", "source")} for row in rows]
-        named = [(row["image"], row["person"], each) for row, each in zip(rows, extra, strict=True)]
-        return root, with_names(named), f"index {index}"
-    faces, rule = identify(root, list_images(root, leave_out), pattern)
-    return root, with_names([(face.image, face.person, {}) for face in faces]), rule
+    index = _index_of(photos)
+    if index is None:
+        found = find_photographs(photos, leave_out)
+        faces, rule = identify(photos, found.names, pattern)
+        return Gathered(found, with_names([(face.image, face.person, {}) for face in faces]), rule)
+    if pattern is not None:
+        raise LayoutError(f"--identity-pattern: {index} says whose the faces are; leave out one of them")
+    rows = read_index(index, index.parent)
+    extra = [{key: row[key] for key in row if key not in ("image", "person", "source")} for row in rows]
+    named = [(row["image"], row["person"], each) for row, each in zip(rows, extra, strict=True)]
+    found = Photographs(index.parent, [row["image"] for row in rows])
+    return Gathered(found, with_names(named), f"index {index}", index)
+
+
+def fingerprint(photos: Path, leave_out: Collection[Path] = ()) -> str:
+    """Return a hash that changes with what a data set is made of.
+
+    That is a file's content, or the files of a folder by name, size and time, behind links as well; of an index also
+    those that it names.
+
+    Args:
+        photos: What `gather` takes, or a file or folder of any other format.
+        leave_out: As for `gather`.
+
+    Raises:
+        LayoutError: No such folder, or a damaged index.
+    """
+    index = _index_of(photos)
+    digest = hashlib.sha256()
+    names: list[str] = []
+    if photos.is_dir():
+        found = look_through(photos, leave_out)
+        names = [*found.names, *found.others]
+    else:
+        digest.update(sha256_of(photos).encode())
+    root = photos if index is None else index.parent
+    named = [] if index is None else [row["image"] for row in read_index(index, root)]
+    for name in sorted({*names, *named}):
+        try:
+            status = (root / name).stat()
+            state = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:
+            state = "not there"
+        digest.update(f"{name}\0{state}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _index_of(photos: Path) -> Path | None:
+    """Return the index that names the photographs, which is given itself or stands in their folder.
+
+    Raises:
+        LayoutError: No such folder or index.
+    """
+    is_table = photos.suffix.lower() == ".csv" and not photos.is_dir()
+    if not photos.exists():
+        raise LayoutError(f"{photos}: no such {'index' if is_table else 'folder'}; check the path")
+    index = photos if is_table else photos / INDEX
+    return index if index.is_file() else None
 
 
 def digests(photos: list[Photo], read: Callable[[Photo], bytes]) -> tuple[dict[str, str], dict[str, str]]:

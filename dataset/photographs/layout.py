@@ -14,11 +14,10 @@ import csv
 import os
 import re
 import unicodedata
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset.photographs.image_files import SUFFIXES
+from dataset.photographs.photograph_folders import find_photographs
 from engine.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -53,6 +52,12 @@ def one_name(person: str) -> str:
 def split_folder(root: Path, split: str) -> Path:
     """Return the folder of a split ("train", "val" or "test")."""
     return root / f"{split}_processed"
+
+
+def made_here(out: Path) -> list[Path]:
+    """Return what stands in a data set's folder and is no photograph, where it lies among photographs."""
+    splits = [split_folder(out, split) for split in SPLITS]
+    return [*(folder for folder in splits if (folder / HR_FOLDER).is_dir()), out / SHEET]
 
 
 def hr_faces(folder: Path, pattern: str | None = None) -> tuple[list[Face], str]:
@@ -98,34 +103,19 @@ def vlr_images(folder: Path, faces: list[Face]) -> dict[int | None, dict[str, Pa
     return found
 
 
-def list_images(folder: Path, leave_out: Collection[Path] = ()) -> list[str]:
-    """Return the images below a folder, sorted, as paths with forward slashes; hidden files are passed over.
-
-    Args:
-        folder: Links in it are followed.
-        leave_out: Folders and files below it that are passed over as well.
+def list_images(folder: Path) -> list[str]:
+    """Return the photographs of a folder in which nothing may be missing, as `find_photographs` does.
 
     Raises:
-        LayoutError: The folder is missing or holds no image, or a name is not UTF-8.
+        LayoutError: The folder is missing, or a part of it cannot be looked into.
+        FolderError: There is no photograph in it.
     """
     if not folder.is_dir():
         raise LayoutError(f"{folder}: no such folder; check the path")
-    out = {os.path.realpath(each) for each in leave_out}
-    found = []
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if _is_wanted(Path(place, name), out))
-        images = (Path(place, name) for name in files if Path(name).suffix.lower() in SUFFIXES)
-        found += [image.relative_to(folder).as_posix() for image in images if _is_wanted(image, out)]
-    if not found:
-        raise LayoutError(f"{folder}: no images ({', '.join(sorted(SUFFIXES))}) in it; check the path")
-    for image in found:
-        if re.search("[\ud800-\udfff]", image):  # how Python holds bytes that are no text
-            raise LayoutError(f"{folder}: the name {ascii(image)} is not UTF-8; rename the file or its folder")
-    return sorted(found)
-
-
-def _is_wanted(path: Path, out: set[str]) -> bool:
-    return not path.name.startswith(".") and (not out or os.path.realpath(path) not in out)
+    found = find_photographs(folder)
+    for problem in found.problems.values():
+        raise LayoutError(problem)
+    return found.names
 
 
 def identify(folder: Path, images: list[str], pattern: str | None) -> tuple[list[Face], str]:
@@ -185,7 +175,7 @@ def read_index(path: Path, folder: Path) -> list[dict[str, str]]:
             raise LayoutError(f"{path}, line {line}: expected the columns image and person, found {row}; mend the line")
         if image in seen:
             raise LayoutError(f"{path}, line {line}: {image} is named twice; remove one line")
-        if not (folder / image).is_file():
+        if not os.path.lexists(folder / image):  # a link to nothing is read, and that says what it is
             raise LayoutError(f"{path}, line {line}: {folder / image} does not exist; mend or remove the line")
         seen.add(image)
     if not rows:

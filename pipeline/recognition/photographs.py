@@ -1,66 +1,78 @@
-"""File after file: which photographs a folder holds, and what happens to those that fail."""
+"""File after file: which photographs were named on the command line, and what happens to those that fail."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataset.photographs.seen_faces import PhotographError
+from dataset.photographs.photograph_folders import find_photographs
 from engine.errors import UserError
+from engine.text import printable
+
+Tell = Callable[[str], None]
+"""Takes a line about a photograph that failed."""
 
 
-def photograph_files(places: Iterable[Path]) -> dict[Path, Path]:
-    """Return files and the files of folders, in order and each once, with the place that each was found by.
+@dataclass(frozen=True)
+class Named:
+    """Photographs that were named by themselves or by folders.
+
+    Attributes:
+        files: Photographs in order and each once, with the place that each was found by.
+        problems: What stands in the folders and cannot be looked into, a line each.
+    """
+
+    files: dict[Path, Path] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """How many there are, those included that cannot be looked into."""
+        return len(self.files) + len(self.problems)
+
+    def people(self) -> list[list[Path]]:
+        """Part files by whose they are where each folder is of one person, and the files by themselves of another."""
+        parts: dict[Path | None, list[Path]] = {}
+        for path, place in self.files.items():
+            parts.setdefault(None if path == place else place, []).append(path)
+        return list(parts.values())
+
+    def tell_problems(self, tell: Tell) -> int:
+        """Tell the problems; return how many there are."""
+        for problem in self.problems:
+            tell(_failed(problem))
+        return len(self.problems)
+
+
+def photograph_files(places: Iterable[Path]) -> Named:
+    """Return the photographs that places name, and say of each folder what in it was passed over.
 
     Raises:
-        PhotographError: A place that is not there, or a folder without files; hidden ones count for nothing.
+        FolderError: A place that is not there, or a folder without photographs.
     """
-    found: dict[Path, Path] = {}
+    named = Named()
     for place in places:
-        for path in [place] if place.is_file() else _files_of(place):
-            found.setdefault(path, place)
-    return found
+        found = find_photographs(place)
+        found.tell()
+        named.problems.extend(found.problems.values())
+        for path in found.paths if place.is_dir() else [place]:
+            named.files.setdefault(path, place)
+    return named
 
 
-def people_of(files: dict[Path, Path]) -> list[list[Path]]:
-    """Part files by whose they are where each folder shows one person, and the files given by themselves another."""
-    parts: dict[Path | None, list[Path]] = {}
-    for path, place in files.items():
-        parts.setdefault(None if path == place else place, []).append(path)
-    return list(parts.values())
-
-
-def _files_of(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise PhotographError(f"{folder}: no such file or folder; check the path")
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    if not files:
-        raise PhotographError(f"{folder}: holds no files; give a folder of photographs")
-    return files
-
-
-def each(files: Iterable[Path], handle: Callable[[Path], None], tell: Callable[[str], None]) -> list[dict[str, str]]:
+def each(files: Iterable[Path], handle: Callable[[Path], None], tell: Tell) -> int:
     """Handle file after file; one that fails is told in one line and the rest goes on.
 
     Returns:
-        The failures, as file and reason.
+        How many failed.
     """
-    return list(_failures(files, handle, tell))
-
-
-def _failures(
-    files: Iterable[Path], handle: Callable[[Path], None], tell: Callable[[str], None]
-) -> Iterator[dict[str, str]]:
+    failed = 0
     for path in files:
         try:
             handle(path)
         except UserError as error:
-            reason = str(error)
-        except PermissionError as error:
-            reason = f"{path}: {str(error.strerror).lower()}; allow this user to read it"
-        else:
-            continue
-        tell(f"failed: {reason}")
-        yield {"photograph": str(path), "error": reason}
+            tell(_failed(str(error)))
+            failed += 1
+    return failed
+
+
+def _failed(reason: str) -> str:
+    return f"failed: {printable(reason)}"

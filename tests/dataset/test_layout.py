@@ -10,6 +10,7 @@ from dataset.photographs.layout import (
     split_folder,
     vlr_images,
 )
+from dataset.photographs.photograph_folders import FolderError
 
 
 def touch(root, *names):
@@ -26,7 +27,7 @@ def test_images_are_listed_sorted_without_hidden_and_other_files(tmp_path):
 def test_a_missing_or_empty_folder_is_refused(tmp_path):
     with pytest.raises(LayoutError, match="no such folder"):
         list_images(tmp_path / "nowhere")
-    with pytest.raises(LayoutError, match="no images"):
+    with pytest.raises(FolderError, match="no images"):
         list_images(tmp_path)
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dataset.photographs.image_files import read_image
-from dataset.photographs.seen_faces import PhotographError
+from dataset.photographs.photograph_folders import FolderError
 from pipeline.enroll import EnrollConfig, enroll
 from pipeline.gallery import GalleryConfig, gallery
 from pipeline.identify import IdentifyConfig, identify
@@ -130,10 +130,12 @@ BAD = {
     "bomb.png": png_bomb(),
     "one-pixel.png": encoded(crop(1, 1), "PNG"),
     "wide.png": encoded(crop(1, 20).resize((20_000, 1)), "PNG"),
-    "heic.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100),
-    "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><rect width='9' height='9'/></svg>",
     "text.jpg": b"this is no picture",
     "no-face.png": encoded(Image.new("RGB", (300, 300), "grey"), "PNG"),
+}
+PASSED_OVER = {
+    "photo.HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100),
+    "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><rect width='9' height='9'/></svg>",
 }
 EXIF = Image.Exif()
 EXIF[0x0112], EXIF[0x010E] = 6, "x" * 60_000
@@ -152,11 +154,13 @@ def test_each_bad_picture_is_one_line_and_the_rest_goes_on(
 ) -> None:
     folder = tmp_path / "photos" / "Ann"
     folder.mkdir(parents=True)
-    for name, content in (BAD | GOOD).items():
+    for name, content in (BAD | GOOD | PASSED_OVER).items():
         (folder / name).write_bytes(content)
     config = EnrollConfig(gallery=tmp_path / "g.gallery", photos=[tmp_path / "photos"], model=onnx_model)
     assert enroll(config) == 1
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    assert "passed over 1 .heic, 1 .svg; photographs in .heic are not read, convert them" in printed.err
+    lines = printed.out.splitlines()
     failed = {line.split("Ann/")[1].split(":")[0] for line in lines if line.startswith("failed: ")}
     assert failed == set(BAD)
     assert len(lines) == len(BAD) + len(GOOD) + 1
@@ -190,5 +194,5 @@ def test_a_photograph_of_nobody_in_particular_is_asked_about(
 
 def test_an_empty_folder_is_an_error(tmp_path: Path, onnx_model: Path) -> None:
     (tmp_path / "none").mkdir()
-    with pytest.raises(PhotographError, match="holds no files"):
+    with pytest.raises(FolderError, match="no images"):
         enroll(EnrollConfig(gallery=tmp_path / "g.gallery", photos=[tmp_path / "none"], model=onnx_model))

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.photographs.seen_faces import PhotographError
+from dataset.photographs.photograph_folders import FolderError
 from pipeline.enroll import EnrollConfig, enroll
 from pipeline.identify import IdentifyConfig, identify
 from pipeline.identify import main as identify_main
 from pipeline.recognition.fusion import fuse, moment_shares
-from pipeline.recognition.photographs import people_of, photograph_files
+from pipeline.recognition.photographs import photograph_files
 from pipeline.verify import VerifyConfig, verify
 
 
@@ -46,9 +46,9 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 def test_files_and_folders_are_taken_in_order_and_each_once(photos: Path) -> None:
     one = photos / "Bo" / "1.png"
     found = photograph_files([one, photos / "Ann", photos / "Bo"])
-    assert list(found)[0] == one and len(found) == 6 and found[one] == one
-    assert [len(files) for files in people_of(found)] == [1, 3, 2]
-    with pytest.raises(PhotographError, match="no such file or folder"):
+    assert list(found.files)[0] == one and len(found) == 6 and found.files[one] == one
+    assert [len(files) for files in found.people()] == [1, 3, 2]
+    with pytest.raises(FolderError, match="no such file or folder"):
         photograph_files([one, photos / "none"])
 
 

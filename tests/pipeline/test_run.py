@@ -42,7 +42,8 @@ def test_cycles_go_on_as_long_as_validation_improves_and_the_best_is_evaluated(
 ) -> None:
     chain, runs = Chain(list(rates)), tmp_path / "runs"
     monkeypatch.setattr(module, "run_step", chain.run_step)
-    (tmp_path / "edgeface.pt").touch()
+    for name in ("edgeface.pt", "face.png"):
+        (tmp_path / name).touch()
     run(RunConfig(tmp_path, str(tmp_path / "edgeface.pt"), runs=runs, cycles=3))
     assert [command[0] for command in chain.commands].count("facial_rec.finetune_edgeface") == tunings
     evaluation = chain.commands[-1]
@@ -58,7 +59,8 @@ def test_the_evaluation_depends_on_the_threshold_file_and_no_step_on_the_device(
     steps: list[Step] = []
     chain = Chain([0.1])
     monkeypatch.setattr(module, "run_step", lambda step, *more: (steps.append(step), chain.run_step(step, *more)))
-    (tmp_path / "edgeface.pt").touch()
+    for name in ("edgeface.pt", "face.png"):
+        (tmp_path / name).touch()
     threshold = f"@{tmp_path / 't.json'}"
     run(RunConfig(tmp_path, str(tmp_path / "edgeface.pt"), runs=tmp_path / "runs", device="cuda", threshold=threshold))
     assert tmp_path / "t.json" in steps[-1].inputs
@@ -101,6 +103,7 @@ def test_missing_photographs_are_named_before_the_first_step(tmp_path: Path) -> 
 
 def test_a_first_cycle_that_breaks_a_gate_ends_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "run_step", Chain([EXIT_GATE]).run_step)
-    (tmp_path / "edgeface.pt").touch()
+    for name in ("edgeface.pt", "face.png"):
+        (tmp_path / name).touch()
     with pytest.raises(StepError, match="exit code 3"):
         run(RunConfig(tmp_path, str(tmp_path / "edgeface.pt"), runs=tmp_path / "runs", cycles=2))
