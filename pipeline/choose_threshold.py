@@ -22,9 +22,9 @@ from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.embedding_processes import several
 from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_split, parse_sizes
 from pipeline.evaluation.measures import Json
-from pipeline.evaluation.systems import Networks, System, load_networks
+from pipeline.evaluation.systems import MAIN_SYSTEMS, Networks, System, load_networks
 from pipeline.evaluation.threshold_target import Target, parse_target, threshold_for
-from pipeline.reporting.summary import MAIN_SYSTEMS, in_hundred, one_in, size_name
+from pipeline.reporting.summary import in_hundred, one_in, size_name
 from pipeline.threshold_file import ThresholdError, ThresholdFile, write_threshold
 
 

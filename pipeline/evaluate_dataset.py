@@ -16,6 +16,7 @@ from engine.device import pick_device
 from engine.files import make_writable
 from pipeline.default_files import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.cells import cells_of, embed_cells
+from pipeline.evaluation.centring import measure_centres
 from pipeline.evaluation.course import Plan, differences, evaluate
 from pipeline.evaluation.distractors import load_distractors
 from pipeline.evaluation.embedder import Embedder
@@ -24,6 +25,7 @@ from pipeline.evaluation.embedding_processes import several
 from pipeline.evaluation.faces import (
     EvaluationDataError,
     Split,
+    open_beside,
     open_other_split,
     open_split,
     parse_sizes,
@@ -31,6 +33,7 @@ from pipeline.evaluation.faces import (
     refuse_lacking_views,
 )
 from pipeline.evaluation.foreign_recogniser import choose_preprocessing
+from pipeline.evaluation.frames import AUTO, measure_frames, seen_together
 from pipeline.evaluation.freezing import Frozen, freeze_thresholds, read_frozen
 from pipeline.evaluation.pair_accuracy import freeze_pair_thresholds
 from pipeline.evaluation.pair_labels import check_labels, one_kind, refuse_one_kind
@@ -45,9 +48,11 @@ from pipeline.evaluation.protocols import (
     refuse_pairs_with_themselves,
     refuse_searches_for_themselves,
 )
-from pipeline.evaluation.systems import System, choose_systems, load_networks
+from pipeline.evaluation.systems import System, choose_systems, leading, load_networks
 from pipeline.evaluation.threshold_target import Target, parse_target
 from pipeline.reporting.report import build_report, print_table, write_report
+
+EmbedderOf = Callable[[Split], Embedder]
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,11 @@ class EvaluateConfig:
     ] = None
     gallery_images: Annotated[int, typer.Option(min=1, help="Most images a template is made of, without lists.")] = 1
     sets: Annotated[
-        Path | None, typer.Option(help="CSV (set,image): sets compared as one; lists may name sets beside images.")
+        str | None,
+        typer.Option(
+            help="CSV (set,image): images seen together, which lists may name as one; auto: all but a person's first. "
+            "Measures what several frames are worth."
+        ),
     ] = None
     distractors: Annotated[
         Path | None, typer.Option(help="Strangers to enrol as well: a split's folder, or an .npy of unit embeddings.")
@@ -142,10 +151,11 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     refuse_incomparable(split)
     sizes = parse_sizes(config.sizes, split)
     make_writable(config.out)
-    sets = read_image_sets(config.sets, split.keys, split.person, config.out) if config.sets is not None else None
+    sets = _named_sets(config, split)
     searches, pairs = _searches(config, split, sets), _pairs(config.pairs, split, sets, config.out)
-    if sets is not None and pairs is None and config.gallery is None:
-        raise EvaluationDataError(f"--sets {config.sets}: no list names a set; give --gallery and --probes, or --pairs")
+    listed = pairs is not None or config.gallery is not None
+    together = seen_together(config.sets, split, sets, listed) if config.sets is not None else None
+    other = open_beside(config.development, split, "--sets, --development") if together is not None else None
     load = partial(
         load_networks,
         choose_edgeface(config.edgeface),
@@ -167,14 +177,34 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
         frozen = _frozen(config, target, split, systems, sizes, embedder_of, networks.hashes)
         embeddings = embed_cells(embedder_of(split), systems, sizes)
         strangers = load_distractors(config.distractors, split, systems, embedder_of) if config.distractors else {}
+        lead = leading(systems)
+        centres = measure_centres(embedder_of(other), lead, sizes) if other is not None else None
     plan = Plan(sizes, searches, pairs, config.bootstrap, config.seed, config.scores, pair_thresholds, strangers, sets)
     measured = evaluate(split, systems, embeddings, frozen.values, plan)
+    draws = config.bootstrap, config.seed
+    frames = measure_frames(lead, embeddings, split.person, together, *draws, centres) if together is not None else []
     report = build_report(
-        split, networks, systems, measured, differences(measured), plan, frozen, config_as_dict(config), sys.argv
+        split,
+        networks,
+        systems,
+        measured,
+        differences(measured),
+        plan,
+        frozen,
+        config_as_dict(config),
+        sys.argv,
+        frames,
     )
     write_report(config.out, report, measured, split, config.faces, config.plots)
     print_table(report)
     print(f"report: {config.out / 'report.html'}")
+
+
+def _named_sets(config: EvaluateConfig, split: Split) -> ImageSets | None:
+    """Return the sets that lists may name."""
+    if config.sets is None or config.sets == AUTO:
+        return None
+    return read_image_sets(Path(config.sets), split.keys, split.person, config.out)
 
 
 def _pairs(given: Path | None, split: Split, sets: ImageSets | None, out: Path) -> PairList | None:
@@ -203,7 +233,7 @@ def _pair_thresholds(
     pairs: PairList | None,
     systems: list[System],
     sizes: tuple[int, ...],
-    embedder_of: Callable[[Split], Embedder],
+    embedder_of: EmbedderOf,
 ) -> Frozen | None:
     """Return what the pairs are judged by, chosen on another split's pairs."""
     if config.pairs_threshold_from is None:
@@ -238,7 +268,7 @@ def _frozen(
     split: Split,
     systems: list[System],
     sizes: tuple[int, ...],
-    embedder_of: Callable[[Split], Embedder],
+    embedder_of: EmbedderOf,
     hashes: dict[str, str],
 ) -> Frozen:
     """Return the threshold of every row, decided without a look at the faces under evaluation."""

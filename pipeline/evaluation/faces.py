@@ -192,6 +192,18 @@ def open_other_split(root: Path, evaluated: Split, flag: str) -> Split:
     return other
 
 
+def open_beside(root: Path | None, evaluated: Split, flag: str) -> Split | None:
+    """Open a split of other people that need not be there: by default val_processed beside the evaluated one.
+
+    Raises:
+        EvaluationDataError: As `open_other_split`, for a split that was named.
+    """
+    beside = evaluated.root.parent / "val_processed"
+    if root is None and (not beside.is_dir() or beside.resolve() == evaluated.root.resolve()):
+        return None
+    return open_other_split(root or beside, evaluated, flag)
+
+
 def refuse_lacking_views(other: Split, sizes_px: Sequence[int], evaluated: Split, flag: str) -> None:
     """Raise `EvaluationDataError` where another split has no photographs of any low resolution, and needs them."""
     if NATIVE_PX in sizes_px and NATIVE_PX not in other.vlr_files:

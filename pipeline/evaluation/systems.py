@@ -19,6 +19,10 @@ from pipeline.recognition.torch_recognizer import Enlarge
 PACKAGES = Path(__file__).parents[2]
 """Where the packages are, with the weights that ship in them."""
 
+MAIN_SYSTEMS = ("dsr+finetuned", "dsr+adapted", "dsr", "finetuned", "adapted", "bicubic")
+"""Which row stands for the system under test: the first that is there. A fine-tuned EdgeFace has to be given
+or made; an adapter ships."""
+
 Which = Literal["original", "finetuned", "adapted", "unseen"]
 
 
@@ -168,6 +172,12 @@ def _shown(path: Path) -> str:
     path = path.absolute()
     base = next((base for base in (Path.cwd(), PACKAGES) if path.is_relative_to(base)), None)
     return (path.relative_to(base) if base is not None else path).as_posix()
+
+
+def leading(systems: list[System]) -> System:
+    """Return the system that stands for these: the first of `MAIN_SYSTEMS`, else of them."""
+    there = {system.key: system for system in systems}
+    return next((there[key] for key in MAIN_SYSTEMS if key in there), systems[0])
 
 
 def choose_systems(networks: Networks, given: str | None) -> list[System]:

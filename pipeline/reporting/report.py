@@ -21,6 +21,7 @@ from pipeline.evaluation.freezing import Frozen
 from pipeline.evaluation.measures import FARS, Json
 from pipeline.evaluation.replicates import write_replicates
 from pipeline.evaluation.systems import SYSTEMS, Networks, System
+from pipeline.reporting.frames_table import frames_csv_rows, frames_markdown
 from pipeline.reporting.page import write_page
 from pipeline.reporting.plots import write_plots
 from pipeline.reporting.summary import (
@@ -49,6 +50,7 @@ def build_report(
     frozen: Frozen,
     config: Json,
     command: list[str],
+    frames: list[Json],
 ) -> Json:
     """Return the whole report as JSON values.
 
@@ -62,6 +64,7 @@ def build_report(
         frozen: Where the thresholds come from.
         config: The command's options.
         command: `sys.argv`.
+        frames: From `pipeline.evaluation.frames.measure_frames`.
     """
     present = {system.key for system in systems}
     report: Json = {
@@ -96,6 +99,7 @@ def build_report(
         },
         "results": [cell.figures for cell in measured],
         "differences": differences,
+        "frames": frames,
         "groups": [
             {"system": cell.system.key, "size_px": cell.size_px, **entry} for cell in measured for entry in cell.groups
         ],
@@ -124,6 +128,8 @@ def write_report(folder: Path, report: Json, measured: list[Measured], split: Sp
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "summary.md", summary_markdown(report))
     write_text(folder / "results.csv", _as_csv(table_rows(report)))
+    if report["frames"]:
+        write_text(folder / "frames.csv", _as_csv(frames_csv_rows(report["frames"])))
     scores = _score_rows(measured, split)
     write_text(folder / "scores.csv", _as_csv(scores))
     if find_spec("pyarrow") is not None:
@@ -145,6 +151,7 @@ def print_table(report: Json) -> None:
     widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
     for line in [header, *rows]:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    print(*frames_markdown(report["frames"])[2:], sep="\n", end="\n" if report["frames"] else "")
     for reason in dict.fromkeys(entry["reason"] for entry in report["absent"]):
         absent = [entry["key"] for entry in report["absent"] if entry["reason"] == reason]
         print(f"absent ({reason}): {', '.join(absent)}")

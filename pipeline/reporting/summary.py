@@ -4,10 +4,8 @@ from typing import Any
 
 from pipeline.evaluation.faces import HR_PX, NATIVE_PX
 from pipeline.evaluation.measures import Json
-
-MAIN_SYSTEMS = ("dsr+finetuned", "dsr+adapted", "dsr", "finetuned", "adapted", "bicubic")
-"""Which row stands for the system under test: the first that is there. A fine-tuned EdgeFace has to be given
-or made; an adapter ships."""
+from pipeline.evaluation.systems import MAIN_SYSTEMS
+from pipeline.reporting.frames_table import frames_markdown
 
 FIGURES = {
     "TAR at FAR 1 %": "tar@far=1e-2",
@@ -166,6 +164,7 @@ def summary_markdown(report: Json) -> str:
     lines += ["", report["index_check"]] if report["index_check"] else []
     if report["differences"]:
         lines += ["", "## Paired differences", "", *_difference_table(report)]
+    lines += frames_markdown(report["frames"])
     if report["absent"]:
         lines += ["", "## Absent rows", "", *[f"- {entry['name']}: {entry['reason']}" for entry in report["absent"]]]
     if report["failures"]:

@@ -126,7 +126,6 @@ def test_an_image_never_meets_itself_in_lists(chain, tmp_path, capsys, run, argu
 
     base = ["--systems", "hr", "--bootstrap", "0"]
     for more, said in (
-        (["--sets", sets], "sets.csv: no list names a set"),
         (["--distractors", chain / "test_processed"], "evaluated split itself, whose people must not be used"),
         (searching("both.txt"), "1 images are enrolled and search as well (Finn/0), which flatters"),
         (searching("all.txt"), "1 images are enrolled and search as well (Eve/0)"),
