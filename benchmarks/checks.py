@@ -22,11 +22,11 @@ from _pytest.runner import runtestprotocol
 MODULES = ("facial_rec.embedding",) + tuple(
     f"facial_rec.loading.{name}"
     for name in (
-        *("archives", "architecture", "backbone", "containers", "exported", "hub", "pickles", "programs"),
+        *("archives", "architecture", "backbone", "choice", "containers", "exported", "hub", "pickles", "programs"),
         *("selftest", "sources", "tensors", "torchscript", "weights"),
     )
 )
-TESTS = ("refusals", "weights", "embedding", "commands", "checks")
+TESTS = ("refusals", "weights", "wrapped_networks", "embedding", "commands", "checks")
 _ROOT = Path(__file__).parents[1]
 
 

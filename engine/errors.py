@@ -17,3 +17,15 @@ class UserError(Exception):
 
 class GateError(UserError):
     """A run that violated one of its own gates (a collapse, a loss of accuracy): commands exit with 3."""
+
+
+_LONGEST_END = 200
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what another library says went wrong, on one line: whole, or if it is long both of its ends.
+
+    Some say what is wrong first and go on at length; others end with it, after the course of the program.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 2 * _LONGEST_END else f"{text[:_LONGEST_END]} ... {text[-_LONGEST_END:]}"

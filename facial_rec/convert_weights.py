@@ -11,6 +11,7 @@ import typer
 from engine.cli import command
 from engine.files import atomic_path
 from facial_rec.embedding import EdgeFaceEmbedding
+from facial_rec.loading.choice import KeyOption
 from facial_rec.loading.refusals import MismatchError, ValuesError
 from facial_rec.loading.saving import format_for, save_weights
 from facial_rec.loading.selftest import probes
@@ -25,7 +26,7 @@ class ConvertConfig:
     """Write weights as state_dict, safetensors, TorchScript or torch.export program, and compare the result."""
 
     source: Annotated[str, typer.Argument(help="Path, bare name or hf:// address of a weights file.")]
-    out: Annotated[Path, typer.Argument(help="The new file; its suffix suggests the format.")]
+    out: Annotated[Path, typer.Argument(help="The new file; its suffix says the format.")]
     format: Annotated[
         Literal["auto", "state_dict", "safetensors", "torchscript", "pt2"],
         typer.Option(help="auto: .pt and .pth state_dict, .safetensors, .ts TorchScript, .pt2 torch.export."),
@@ -34,6 +35,7 @@ class ConvertConfig:
         Literal["float32", "float16", "bfloat16"], typer.Option(help="Precision of the stored tensors.")
     ] = "float32"
     arch: Annotated[str | None, typer.Option(help="Refuse the file unless it is this variant.")] = None
+    key: KeyOption = None
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False
     json: Annotated[bool, typer.Option(help="Print JSON.")] = False
 
@@ -47,11 +49,11 @@ def convert_weights(config: ConvertConfig) -> None:
     source = find_weights(config.source)
     if config.out.exists() and (not config.overwrite or config.out.resolve() == source.resolve()):
         raise MismatchError(f"{config.out}: exists already; give another name, or --overwrite (never onto the source)")
-    weights = read_weights(source, config.arch)
-    form = format_for(config.out) if config.format == "auto" else config.format
+    form = format_for(config.out, None if config.format == "auto" else config.format)
+    weights = read_weights(source, config.arch, config.key)
     with atomic_path(config.out) as temporary:
         save_weights(temporary, weights, form, config.dtype)
-        cosine, difference = parity(source, temporary)
+        cosine, difference = parity(source, temporary, config.key)
         if cosine < _LEAST_COSINE[config.dtype]:
             raise ValuesError(f"{config.out}: not written, {_reason(cosine, config.dtype)}")
     size = config.out.stat().st_size
@@ -76,9 +78,15 @@ def _reason(cosine: float, dtype: str) -> str:
 
 
 @torch.no_grad()
-def parity(first: Path, second: Path) -> tuple[float, float]:
-    """Return the least cosine and the largest difference of two files' embeddings of fixed patterns."""
-    one, other = (EdgeFaceEmbedding(path)(probes()) for path in (first, second))
+def parity(first: Path, second: Path, key: str | None = None) -> tuple[float, float]:
+    """Return the least cosine and the largest difference of two files' embeddings of fixed patterns.
+
+    Args:
+        first: A weights file.
+        second: Another.
+        key: Which network of the first is meant.
+    """
+    one, other = EdgeFaceEmbedding(first, key=key)(probes()), EdgeFaceEmbedding(second)(probes())
     return float((one * other).sum(1).min()), float((one - other).abs().max())
 
 

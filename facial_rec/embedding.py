@@ -37,6 +37,7 @@ class EdgeFaceEmbedding(nn.Module):
         device: Where to compute.
         arch: The variant expected; None takes the one that the file shows.
         adapter: An adapter or resolution branch made for these weights.
+        key: Where in the file the network is, see `loading.choice.choose`; None where that is clear.
 
     Attributes:
         network: The network, (B, 3, 112, 112) in [-1, 1] -> (B, 512); None for a black box.
@@ -57,6 +58,7 @@ class EdgeFaceEmbedding(nn.Module):
         device: str | torch.device = "cpu",
         arch: str | None = None,
         adapter: str | Path | None = None,
+        key: str | None = None,
     ):
         super().__init__()
         device = torch.device(device)
@@ -65,7 +67,7 @@ class EdgeFaceEmbedding(nn.Module):
         try:
             file = identify(self.source)
             announce_container(file)
-            rebuilt = self._choose(read_tensors(file), arch, device)
+            rebuilt = self._choose(read_tensors(file), arch, key, device)
         except WeightsError as error:
             announce(f"Refused: {error}")
             raise
@@ -143,7 +145,7 @@ class EdgeFaceEmbedding(nn.Module):
             faces = F.interpolate(faces, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
         return (faces - 0.5) / 0.5
 
-    def _choose(self, raw: RawTensors, arch: str | None, device: torch.device) -> Weights | None:
+    def _choose(self, raw: RawTensors, arch: str | None, key: str | None, device: torch.device) -> Weights | None:
         """Take the network rebuilt from the tensors, or the program that came with them where it computes another.
 
         Returns:
@@ -151,15 +153,15 @@ class EdgeFaceEmbedding(nn.Module):
         """
         announce_program(raw)
         try:
-            weights = weights_in(raw, arch)
+            weights = weights_in(raw, arch, key)
         except (MismatchError, NotWeightsError, OtherNetworkError) as error:
-            if raw.program is None or arch is not None:
+            if raw.program is None or arch is not None or key is not None:
                 raise
             self._take_program(raw, raw.program, device, f"its network is not known ({error})")
             return None
         network = load_network(weights)
         if raw.program is not None:
-            verdict = agreement(network, raw.program.on(torch.device("cpu")), quantised=weights.dtype == "qint8")
+            verdict = agreement(network, raw.program.on(torch.device("cpu")), weights.dtype)
             if not verdict.agrees:
                 reason = f"the rebuilt {weights.arch} differs from it by {verdict.difference:.1e}"
                 self._take_program(raw, raw.program, device, reason)

@@ -11,6 +11,7 @@ from engine.cli import command
 from engine.files import sha256_of
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading.checksum import contents_sha256
+from facial_rec.loading.choice import KeyOption
 from facial_rec.loading.containers import identify
 from facial_rec.loading.refusals import MismatchError, NotWeightsError, OtherNetworkError
 from facial_rec.loading.sources import find_weights
@@ -27,6 +28,7 @@ class InspectConfig:
 
     file: Annotated[str, typer.Argument(help="Path, bare name or hf:// address of a weights file.")]
     arch: Annotated[str | None, typer.Option(help="Refuse the file unless it is this variant.")] = None
+    key: KeyOption = None
     json: Annotated[bool, typer.Option(help="Print JSON.")] = False
 
 
@@ -36,14 +38,14 @@ def inspect_weights(config: InspectConfig) -> None:
     Raises:
         WeightsError: The file is refused.
     """
-    facts = describe(find_weights(config.file), config.arch)
+    facts = describe(find_weights(config.file), config.arch, config.key)
     if config.json:
         print(json.dumps(facts, indent=2, ensure_ascii=False, default=str))
         return
     _print_facts(facts)
 
 
-def describe(path: Path, arch: str | None = None) -> dict[str, Any]:
+def describe(path: Path, arch: str | None = None, key: str | None = None) -> dict[str, Any]:
     """Return what a weights file is, as plain values.
 
     Raises:
@@ -51,14 +53,14 @@ def describe(path: Path, arch: str | None = None) -> dict[str, Any]:
     """
     raw = read_tensors(identify(path))
     try:
-        weights = weights_in(raw, arch)
+        weights = weights_in(raw, arch, key)
     except (MismatchError, NotWeightsError, OtherNetworkError) as error:
-        if raw.program is None or arch is not None:
+        if raw.program is None or arch is not None or key is not None:
             raise
         return _black_box_facts(raw, str(error))
     facts = _facts(weights)
     if raw.program is not None:
-        facts["kind"] += f"; {EdgeFaceEmbedding(path).kind}"
+        facts["kind"] += f"; {EdgeFaceEmbedding(path, key=key).kind}"
     return facts
 
 

@@ -1,38 +1,23 @@
-"""Finding the network's tensors inside a checkpoint: wrappings, prefixes, and training heads beside them."""
+"""Finding networks inside a checkpoint: under any mappings and prefixes, with training heads and optimisers beside."""
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from facial_rec.loading.quantised import dequantise, is_quantised
-from facial_rec.loading.refusals import MismatchError, NotWeightsError
+from facial_rec.loading.refusals import NotWeightsError
 from facial_rec.loading.tensors import RawTensors
 
-# The most specific first; averaged weights stand before raw ones, since they are what a training evaluates.
-_WRAPPINGS = (
-    "backbone_state_dict",
-    "ema",
-    "ema_state_dict",
-    "model_ema",
-    "state_dict_ema",
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "backbone",
-    "network",
-    "net",
-    "weights",
-    "params",
-)
-_DEEPEST_WRAPPING = 4
 _FEWEST_TENSORS = 8
 _FIRST_TENSORS = ("stem.0.weight", "features.0.conv.weight")
 _OWN_PARTS = ("stem.", "stages.", "norm_pre.", "head.", "features.")
-_HEADS = ("arcface", "cosface", "adaface", "margin", "classifier", "loss", "criterion", "metric", "kernel", "centers")
+_WRAPPERS = ("module", "model", "backbone", "_orig_mod", "network", "net")
+
+Place = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -42,38 +27,45 @@ class Backbone:
     Attributes:
         raw: What they were found in.
         tensors: Name to tensor, de-quantised, in the stored precision.
-        wrapping: Where in the checkpoint they were, as "state_dict" or "model > ema"; "" at the top.
-        prefix: What stood before each name, as "module.model."; "" for nothing.
+        place: Where they were: keys of mappings around them and the prefix of their names, as "model.ema" or
+            "state_dict.module"; "" at the top.
         ignored: Names of tensors beside the network (training heads).
         quantised: Whether linears were quantised.
     """
 
     raw: RawTensors
     tensors: dict[str, Any]
-    wrapping: str
-    prefix: str
+    place: str
     ignored: tuple[str, ...]
     quantised: bool
 
 
-def find_backbone(raw: RawTensors) -> Backbone:
-    """Find the network's tensors in whatever a file holds: a state_dict, or mappings around one.
+def find_backbones(raw: RawTensors) -> list[Backbone]:
+    """Find what may be networks in whatever a file holds: a state_dict, or mappings around one or several.
+
+    Returns:
+        One a first layer found, the least deep first; where none is found, the tensors of the largest state_dict,
+        so that what they are can be said.
 
     Raises:
         NotWeightsError: There is no state_dict in it.
-        MismatchError: It holds two networks, so that it is unclear which is meant.
     """
-    path = raw.file.path
-    wrapping, found = _unwrap(path, raw.stored, ())
-    quantised = is_quantised(found)
-    tensors = dequantise(found) if quantised else dict(found)
-    prefix = _prefix(path, tensors)
-    inside = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-    beside = [name for name in tensors if not name.startswith(prefix)]
-    if not prefix:
-        beside = [name for name in inside if not name.startswith(_OWN_PARTS) and name.lower().startswith(_HEADS)]
-        inside = {name: value for name, value in inside.items() if name not in beside}
-    return Backbone(raw, _with_counters(inside), " > ".join(wrapping), prefix, tuple(beside), quantised)
+    mappings = list(_mappings(raw.stored))
+    found = [
+        _backbone(raw, place, _beside_left_out(mapping, prefix), mapping, prefix)
+        for place, mapping in mappings
+        for prefix in _prefixes(mapping)
+    ]
+    if found:
+        return found
+    others = [(place, mapping) for place, mapping in mappings if is_state_dict(mapping)]
+    if not others:
+        path = raw.file.path
+        raise NotWeightsError(
+            f"{path}: {_described(raw.stored)} without a state_dict; give a checkpoint that holds the network"
+        )
+    place, largest = max(others, key=lambda each: len(each[1]))
+    return [_backbone(raw, place, largest, largest, _common_prefix(largest))]
 
 
 def is_state_dict(value: Any) -> bool:
@@ -83,19 +75,48 @@ def is_state_dict(value: Any) -> bool:
     return sum(isinstance(item, Tensor | tuple) for item in value.values()) >= max(_FEWEST_TENSORS, len(value) / 2)
 
 
-def _unwrap(path: Path, stored: Any, inside: tuple[str, ...]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
-    if is_state_dict(stored):
-        return inside, stored
-    if isinstance(stored, Mapping) and len(inside) < _DEEPEST_WRAPPING:
-        known = [name for name in _WRAPPINGS if isinstance(stored.get(name), Mapping)]
-        for name in known:
-            try:
-                return _unwrap(path, stored[name], (*inside, name))
-            except NotWeightsError:
-                continue
-    raise NotWeightsError(
-        f"{path}: {_described(stored)} without a state_dict; give a checkpoint that holds the network"
-    )
+def _mappings(stored: Any) -> Iterator[tuple[Place, Mapping[Any, Any]]]:
+    """Yield every mapping in what a checkpoint holds, the least deep first, once each: pickles can hold loops."""
+    waiting: deque[tuple[Place, Any]] = deque([((), stored)])
+    seen = {id(stored)}
+    while waiting:
+        place, value = waiting.popleft()
+        if isinstance(value, Mapping):
+            yield place, value
+        items = value.items() if isinstance(value, Mapping) else enumerate(value) if _is_list(value) else ()
+        for key, item in items:
+            if (isinstance(item, Mapping) or _is_list(item)) and id(item) not in seen:
+                seen.add(id(item))
+                waiting.append(((*place, str(key)), item))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) and not isinstance(value, torch.Size)
+
+
+def _prefixes(mapping: Mapping[Any, Any]) -> list[str]:
+    """Return what stands before the names of each network's first layer."""
+    names = [name for name, value in mapping.items() if isinstance(name, str) and isinstance(value, Tensor)]
+    prefixes = {name.removesuffix(end) for name in names for end in _FIRST_TENSORS if name.endswith(end)}
+    return sorted(prefix for prefix in prefixes if not prefix or prefix.endswith("."))
+
+
+def _beside_left_out(mapping: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
+    """Return what belongs to the network of a prefix; without one, its own parts tell it from a training head."""
+    own = (prefix,) if prefix else _OWN_PARTS
+    return {name: value for name, value in mapping.items() if isinstance(name, str) and name.startswith(own)}
+
+
+def _backbone(
+    raw: RawTensors, place: Place, own: Mapping[str, Any], mapping: Mapping[Any, Any], prefix: str
+) -> Backbone:
+    beside = [str(name) for name, value in mapping.items() if isinstance(value, Tensor) and name not in own]
+    inside = {name.removeprefix(prefix): value for name, value in own.items()}
+    quantised = is_quantised(inside)
+    tensors = dequantise(inside) if quantised else inside
+    tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+    where = ".".join((*place, prefix)).strip(".")
+    return Backbone(raw, _with_counters(tensors), where, tuple(beside), quantised)
 
 
 def _described(stored: Any) -> str:
@@ -105,28 +126,13 @@ def _described(stored: Any) -> str:
     return f"a {type(stored).__name__}"
 
 
-def _prefix(path: Path, tensors: Mapping[str, Any]) -> str:
-    prefixes = sorted({name.removesuffix(end) for name in tensors for end in _FIRST_TENSORS if name.endswith(end)})
-    if len(prefixes) > 1:
-        shown = ", ".join(repr(prefix) for prefix in prefixes[:3])
-        raise MismatchError(f"{path}: holds {len(prefixes)} networks, under {shown}; save the one you want alone")
-    return prefixes[0] if prefixes else _common_prefix(tensors)
-
-
 def _common_prefix(tensors: Mapping[str, Any]) -> str:
     """Return the wrapper prefix of a checkpoint whose first layer is missing, so that the rest can be named."""
     names = list(tensors)
     prefix = ""
     while True:
         heads = {name[len(prefix) :].partition(".")[0] for name in names}
-        if len(heads) != 1 or (head := heads.pop()) not in (
-            "module",
-            "model",
-            "backbone",
-            "_orig_mod",
-            "network",
-            "net",
-        ):
+        if len(heads) != 1 or (head := heads.pop()) not in _WRAPPERS:
             return prefix
         prefix += f"{head}."
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.checkpoint import save_checkpoint, write_with
 from engine.files import write_bytes
 from facial_rec.loading.checksum import contents_sha256
+from facial_rec.loading.refusals import MismatchError
 from facial_rec.loading.tensors import METADATA_FILE
 from facial_rec.loading.torch_notices import no_deprecation_notices
 from facial_rec.loading.weights import FINETUNED_FORMAT, Weights, load_network
@@ -33,9 +34,28 @@ _MOST_FACES = 4096
 _FINETUNED_VERSION = 1
 
 
-def format_for(path: Path) -> Format:
-    """Return the format that a file's suffix suggests: `.pt` and `.pth` are state_dicts, `.ts` is TorchScript."""
-    return _SUFFIXES.get(path.suffix.lower(), "state_dict")
+def format_for(path: Path, asked: Format | None = None) -> Format:
+    """Return the format that a file's suffix stands for: `.pt` and `.pth` are state_dicts, `.ts` is TorchScript.
+
+    Args:
+        path: The new file.
+        asked: The format that the user named; any suffix will do but one that stands for another. `.pt` and `.pth`
+            are used for all that torch writes.
+
+    Raises:
+        MismatchError: The suffix stands for no format, or for another than was asked for.
+    """
+    suffix = path.suffix.lower()
+    found = _SUFFIXES.get(suffix)
+    if asked is None and found is None:
+        forms = ", ".join(f"{ending} ({form})" for ending, form in _SUFFIXES.items())
+        raise MismatchError(
+            f"{path}: {f'no format has the ending {suffix}' if suffix else 'has no ending'}; there are {forms}"
+            + ("; ONNX is written by: python -m pipeline export" if suffix == ".onnx" else "")
+        )
+    if asked in (None, found) or found is None or (found == "state_dict" and asked != "safetensors"):
+        return asked or found or "state_dict"
+    raise MismatchError(f"{path}: {suffix} stands for {found}, not {asked}; give another ending, or another --format")
 
 
 def save_weights(path: Path, weights: Weights, form: Format, precision: Precision = "float32") -> None:

@@ -9,7 +9,7 @@ from facial_rec.loading.refusals import WeightsNotFoundError
 
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "edgeface_weights"
 FOLDER_VARIABLE = "EDGEFACE_WEIGHTS"
-WEIGHTS_SUFFIXES = (".pt", ".pth", ".safetensors", ".ts", ".pt2")
+WEIGHTS_SUFFIXES = (".pt", ".pth", ".safetensors", ".ts", ".torchscript", ".pt2")
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from engine.files import sha256_of
-from facial_rec.loading.architecture import Recognised, recognise
-from facial_rec.loading.backbone import Backbone, find_backbone
+from facial_rec.loading.architecture import Recognised
+from facial_rec.loading.backbone import Backbone, find_backbones
 from facial_rec.loading.checksum import contents_sha256
+from facial_rec.loading.choice import choose
 from facial_rec.loading.containers import PROGRAMS, Container, identify
 from facial_rec.loading.hub import OFFICIAL_SHA256
 from facial_rec.loading.refusals import DamagedError, ValuesError
@@ -63,29 +64,30 @@ class Weights:
         return f"{self.kind} {self.container if self.container is Container.SAFETENSORS else 'state_dict'}"
 
 
-def read_weights(path: str | Path, arch: str | None = None) -> Weights:
+def read_weights(path: str | Path, arch: str | None = None, key: str | None = None) -> Weights:
     """Read an EdgeFace from any container, with every tensor accounted for.
 
     Args:
         path: A weights file.
         arch: The variant expected; None takes the one that the tensors show.
+        key: Where in the file it is, see `choice.choose`; None where that is clear.
 
     Raises:
         WeightsError: The file is refused; see `refusals` for the reasons.
     """
     file = identify(Path(path))
     raw = read_tensors(file)
-    return weights_in(raw, arch)
+    return weights_in(raw, arch, key)
 
 
-def weights_in(raw: RawTensors, arch: str | None = None) -> Weights:
+def weights_in(raw: RawTensors, arch: str | None = None, key: str | None = None) -> Weights:
     """Find and check the EdgeFace in what a file holds.
 
     Raises:
         WeightsError: There is no whole one.
     """
-    backbone = find_backbone(raw)
-    recognised = recognise(backbone, arch)
+    backbones = find_backbones(raw)
+    recognised = choose(backbones, arch, key)
     return check_weights(recognised)
 
 
@@ -165,8 +167,7 @@ def check_contents(path: Path, state: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def _found_at(found: Backbone) -> dict[str, Any]:
-    places = {"wrapping": found.wrapping, "prefix": found.prefix}
-    return {name: place for name, place in places.items() if place}
+    return {"place": found.place} if found.place else {}
 
 
 def _to_float(tensor: Tensor, raw: RawTensors) -> Tensor:

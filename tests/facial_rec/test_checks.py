@@ -181,7 +181,7 @@ class Other(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "result", [lambda x: (x.flatten(1),), lambda x: x.flatten(2), lambda x: x.flatten(1)[:0], lambda x: x.view(-1, 7)]
+    "result", [lambda x: (x, "text"), lambda x: x.flatten(2), lambda x: x.flatten(1)[:0], lambda x: x.view(-1, 7)]
 )
 def test_programs_that_give_no_embedding_a_face_are_refused(result):
     with pytest.raises(DamagedError, match="takes no batch of"):

@@ -14,8 +14,8 @@ from facial_rec import compare_weights, convert_weights, embed_images, get_weigh
 from facial_rec.inspect_weights import describe
 from facial_rec.loading.adapter import write_adapter
 from facial_rec.loading.hub import OFFICIAL, OFFICIAL_SHA256, fetch, fetch_official
-from facial_rec.loading.refusals import HubError
-from facial_rec.loading.saving import save_finetuned
+from facial_rec.loading.refusals import HubError, MismatchError
+from facial_rec.loading.saving import format_for, save_finetuned
 from facial_rec.loading.torch_notices import no_deprecation_notices
 from facial_rec.networks.edgeface import ARCHITECTURES
 
@@ -53,6 +53,22 @@ def test_inspect_prints_metadata_one_fact_a_line(xxs, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "metadata" in lines and "  options" in lines and "    lr     0.0001" in lines
     assert "    sizes  8, 16" in lines and max(map(len, lines)) < 200
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a", "a.bin", "a.pt.gz", "a.keras"])
+def test_convert_refuses_an_ending_that_no_format_has_with_those_there_are(name, xxs_file, tmp_path, capsys):
+    assert run(convert_weights.main, xxs_file, tmp_path / name) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert ".pth (state_dict), .safetensors (safetensors)" in line and ("pipeline export" in line) == (name == "a.onnx")
+    assert not (tmp_path / name).exists()
+
+
+def test_a_named_format_is_held_against_the_ending(tmp_path):
+    for form, name in (("torchscript", "a.safetensors"), ("safetensors", "a.pt"), ("state_dict", "a.ts")):
+        with pytest.raises(MismatchError, match=f"stands for {format_for(tmp_path / name)}, not {form}"):
+            format_for(tmp_path / name, form)
+    for form, name in (("state_dict", "a.bin"), ("torchscript", "b.PT"), ("safetensors", "c")):
+        assert format_for(tmp_path / name, form) == form
 
 
 def test_inspect_names_official_files(shared):

@@ -137,6 +137,67 @@ def test_a_program_that_normalises_its_input_itself_is_rebuilt(networks, tmp_pat
     assert EdgeFaceEmbedding(tmp_path / "a.ts").kind == "TorchScript, rebuilt"
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("dtype", "answer"),
+    [
+        ("float16", lambda e: e),
+        ("bfloat16", lambda e: (e, e.norm(dim=1))),
+        ("float64", lambda e: [e.norm(dim=1), e.float()]),
+    ],
+)
+def test_a_program_traced_in_another_precision_or_answering_with_several_is_rebuilt(dtype, answer, networks, tmp_path):
+    class Answering(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = copy.deepcopy(networks("edgeface_xxs"))
+
+        def forward(self, x):
+            return answer(self.model(x))
+
+    precision = getattr(torch, dtype)
+    traced = torch.jit.trace(
+        Answering().eval().to(precision), torch.zeros(1, 3, 112, 112, dtype=precision), strict=False, check_trace=False
+    )
+    torch.jit.save(traced, tmp_path / "a.ts")
+    edgeface = EdgeFaceEmbedding(tmp_path / "a.ts")
+    expected = {name: tensor.to(precision) for name, tensor in networks("edgeface_xxs").state_dict().items()}
+    assert edgeface.kind == "TorchScript, rebuilt" and edgeface.arch == "edgeface_xxs"
+    assert all(torch.equal(tensor, expected[name].float()) for name, tensor in edgeface.network.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_in_16_bits_too_a_program_that_computes_something_else_stays_a_black_box(networks, tmp_path):
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = copy.deepcopy(networks("edgeface_xxs"))
+
+        def forward(self, x):
+            return (self.model(x.flip(-1)),)
+
+    example = torch.zeros(1, 3, 112, 112, dtype=torch.bfloat16)
+    torch.jit.save(torch.jit.trace(Turned().eval().bfloat16(), example, check_trace=False), tmp_path / "a.ts")
+    edgeface = EdgeFaceEmbedding(tmp_path / "a.ts")
+    assert edgeface.kind == "TorchScript, black box" and edgeface(torch.rand(3, 3, 112, 112)).shape == (3, 512)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_program_that_cannot_run_here_is_rebuilt_and_says_why_it_was_not_compared(networks, tmp_path, capfd):
+    class Narrow(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = copy.deepcopy(networks("edgeface_xxs"))
+
+        def forward(self, x):
+            return self.model(x.view(-1, 1, 64, 64).expand(-1, 3, -1, -1))
+
+    traced = torch.jit.trace(Narrow().eval(), torch.zeros(1, 1, 64, 64), check_trace=False)
+    torch.jit.save(traced, tmp_path / "a.ts")
+    assert EdgeFaceEmbedding(tmp_path / "a.ts").kind == "TorchScript, rebuilt"
+    assert "not compared" in (said := capfd.readouterr().err) and "shape '[-1, 1, 64, 64]' is invalid" in said
+
+
 def test_an_unknown_program_is_a_black_box_for_any_batch_with_gradients(foreign):
     network, path = foreign
     edgeface = EdgeFaceEmbedding(path)

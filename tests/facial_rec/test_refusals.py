@@ -160,9 +160,11 @@ def test_missing_extra_and_misshaped_tensors_are_counted_and_named(xxs, tmp_path
 
 
 def test_two_networks_in_one_state_dict_are_not_guessed_between(xxs, tmp_path):
-    both = {f"{who}.{name}": tensor for who in ("student", "teacher") for name, tensor in xxs.items()}
+    both = {
+        f"{who}.{name}": tensor * by for who, by in (("student", 1), ("teacher", 2)) for name, tensor in xxs.items()
+    }
     torch.save(both, tmp_path / "a.pt")
-    with pytest.raises(MismatchError, match="2 networks"):
+    with pytest.raises(MismatchError, match="2 EdgeFaces.*: student, teacher"):
         read_weights(tmp_path / "a.pt")
 
 
