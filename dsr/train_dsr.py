@@ -169,11 +169,12 @@ class _Run:
             if self.loop.epoch_ended:
                 self.loop.end_epoch(self.validate, self.config.validate_every)
         best = self.loop.kept["best"]
-        self.accelerator.print(f"best super-resolver: {self.folder / 'best.pth'} (mean TAR over sizes: {best:.4f})")
+        ranked_by = self.validation.ranked_by
+        self.accelerator.print(f"best super-resolver: {self.folder / 'best.pth'} ({ranked_by}: {best:.4f})")
         if self.control and best <= ranking(self.control):
             self.accelerator.print(
-                f"no epoch was better than bicubic enlargement ({ranking(self.control):.4f}): more photographs, or "
-                "--init default, may help"
+                f"no epoch was better than bicubic enlargement ({ranked_by}: {ranking(self.control):.4f}): "
+                "more photographs, or --init default, may help"
             )
 
     def train_batch(self, batch: Batch) -> None:

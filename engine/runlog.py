@@ -1,6 +1,7 @@
 """What a run tells: a progress bar, `metrics.jsonl`, TensorBoard."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,13 @@ class RunLog:
         return kept
 
     def write(self, event: str, step: int, values: dict[str, Any]) -> None:
-        """Log flat or nested values under an event name ("train", "validation"); NaN is refused: it is not JSON."""
+        """Log flat or nested values under an event name ("train", "validation").
+
+        A figure that is NaN or infinite becomes null, which JSON can say: no figure is worth a training.
+        """
         if not self.enabled:
             return
+        values = _finite(values)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"event": event, "step": step, **values}, allow_nan=False) + "\n")
         for name, value in flatten(values).items():
@@ -60,6 +65,15 @@ class RunLog:
         """Flush what TensorBoard still holds."""
         if self.enabled:
             self._writer.close()
+
+
+def _finite(value: Any) -> Any:
+    """Return nested values with None for each number that is NaN or infinite."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

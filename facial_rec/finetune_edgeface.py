@@ -121,8 +121,8 @@ class _Run:
         best, untuned = self.loop.kept["best"], ranking(shown(self.loop.kept["before"]))
         if best <= untuned:
             self.accelerator.print(
-                f"no epoch was better than the original on the validation people (mean TAR {best:.3f}, before "
-                f"{untuned:.3f}): more photographs, or a lower --rate, may help"
+                f"no epoch was better than the original on the validation people ({self.validation.ranked_by}: "
+                f"{best:.3f}, before {untuned:.3f}): more photographs, or a lower --rate, may help"
             )
 
     def train_batch(self, batch: Batch) -> None:

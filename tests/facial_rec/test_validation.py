@@ -43,6 +43,39 @@ def test_the_ranking_uses_the_strictest_measurable_rate() -> None:
     assert [ranking(each) for each in (few, many, none)] == [0.5, 0.2, 0.9]
 
 
+def test_the_figure_that_the_best_epoch_is_chosen_by_has_its_far_in_its_name(
+    tmp_path: Path, edgeface_file: Path
+) -> None:
+    recogniser = EdgeFaceEmbedding(edgeface_file)
+    for people, words in ((3, "mean accuracy"), (6, "mean TAR at FAR 1 %"), (17, "mean TAR at FAR 0.1 %")):
+        faces = np.random.default_rng(0).integers(0, 255, (2 * people, 112, 112, 3), np.uint8)
+        names = [f"{row // 2}" for row in range(2 * people)]
+        store = FaceStore.build(tmp_path / str(people), iter(faces), [f"{row}.png" for row in range(2 * people)], names)
+        validation = VerificationSet(store, recogniser)
+        assert validation.ranked_by == f"{words} over sizes"
+        measured = validation.measure(lambda canvas: canvas, sizes_px=(8,))
+        name = {"accuracy": "accuracy", "1": "tar@far=1e-2", "0.1": "tar@far=1e-3"}[
+            words.removesuffix(" %").split()[-1]
+        ]
+        assert ranking(measured) == measured["8"][name]
+
+
+def test_black_and_white_faces_have_finite_figures(tmp_path: Path, edgeface_file: Path) -> None:
+    faces = np.random.default_rng(0).integers(0, 255, (4, 112, 112, 3), np.uint8)
+    faces[0], faces[3] = 0, 255
+    store = FaceStore.build(tmp_path, iter(faces), [f"{row}.png" for row in range(4)], ["a", "a", "b", "b"])
+    validation = VerificationSet(store, EdgeFaceEmbedding(edgeface_file))
+    measured = validation.measure(lambda canvas: canvas, sizes_px=(8, 112), pictures=True)
+    numbers = [value for figures in measured.values() for value in figures.values() if value is not None]
+    assert np.isfinite(numbers).all()
+    exact = 10 * np.log10(12 * 255**2)
+    plain = store.batch(np.arange(1, 3)).float() / 255
+    small = enlarge(shrink(plain, 8))
+    others = [-10 * np.log10(float(F.mse_loss(a, b))) for a, b in zip(small, plain, strict=True)]
+    assert measured["8"]["psnr"] == pytest.approx(np.mean([exact, exact, *others]), rel=1e-4)
+    assert measured["112"]["psnr"] == pytest.approx(exact)
+
+
 def test_people_with_one_photograph_each_cannot_be_verified(tmp_path: Path, edgeface_file: Path) -> None:
     faces = np.random.default_rng(0).integers(0, 255, (3, 112, 112, 3), np.uint8)
     store = FaceStore.build(tmp_path, iter(faces), ["a.png", "b.png", "c.png"], ["a", "b", "c"])
