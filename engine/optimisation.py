@@ -8,7 +8,6 @@ from typing import Any, cast
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from torch.optim.swa_utils import AveragedModel
 
 from engine.checkpoint import CheckpointError
@@ -45,6 +44,14 @@ class Optimisation:
     clip_norm: float
     ema_decay: float
 
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate after so many steps: it depends on nothing else, so that a run can be prolonged."""
+        warmup = max(1, min(self.warmup_steps, self.steps - 1))
+        if step < warmup:
+            return self.rate * (step + 1) / (warmup + 1)
+        fallen = min(1.0, (step - warmup) / max(1, self.steps - warmup))
+        return self.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * fallen)) / 2)
+
 
 class Training:
     """A model with its optimiser, schedule and moving average, advanced one loss at a time.
@@ -67,13 +74,12 @@ class Training:
         self._optimiser = torch.optim.AdamW(
             trained, lr=settings.rate, weight_decay=settings.weight_decay, fused=accelerator.device.type != "mps"
         )
-        self._schedule = _warmup_cosine(self._optimiser, settings)
         wrapped, self.optimiser = accelerator.prepare(self.raw, self._optimiser)
         if compiled:
             torch._dynamo.config.disable = False  # the environment may have been read before it was looked at
         self.model = cast(nn.Module, torch.compile(wrapped) if compiled else wrapped)
-        self.step = 0
         self._skipped = 0
+        self._stand_at(0)
 
     @property
     def rate(self) -> float:
@@ -107,9 +113,8 @@ class Training:
             norm = 0.0
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self._schedule.step()
         self.ema.update_parameters(self.raw)
-        self.step += 1
+        self._stand_at(self.step + 1)
         return norm
 
     def state_dict(self) -> dict[str, Any]:
@@ -120,7 +125,6 @@ class Training:
             "model": self.raw.state_dict(),
             "ema": self.ema.state_dict(),
             "optimiser": self._optimiser.state_dict(),
-            "schedule": self._schedule.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
         }
 
@@ -137,10 +141,14 @@ class Training:
         except (RuntimeError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[:2][-1].strip()[:80]  # torch's second line says which tensors
             raise CheckpointError(f"last.pth belongs to another network ({reason}); use another --out") from None
-        self._schedule.load_state_dict(state["schedule"])
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.step = int(state["step"])
+        self._stand_at(int(state["step"]))
+
+    def _stand_at(self, step: int) -> None:
+        self.step = step
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.settings.rate_at(step)
 
 
 def _warm_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
@@ -151,10 +159,3 @@ def _warm_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], No
         torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + count) / (10 + count)))
 
     return average
-
-
-def _warmup_cosine(optimiser: torch.optim.Optimizer, settings: Optimisation) -> SequentialLR:
-    warmup = max(1, min(settings.warmup_steps, settings.steps - 1))
-    rise = LinearLR(optimiser, start_factor=1 / (warmup + 1), total_iters=warmup)
-    fall = CosineAnnealingLR(optimiser, T_max=max(1, settings.steps - warmup), eta_min=settings.rate / 100)
-    return SequentialLR(optimiser, [rise, fall], milestones=[warmup])

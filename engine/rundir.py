@@ -22,6 +22,9 @@ FREE_OPTIONS = frozenset({"device", "out", "overwrite", "save_every"})
 PLACES = frozenset({"adapter", "dataset", "dsr", "edgeface", "init", "teacher"})
 """Options that say where an input is: what is there counts, by its hash among the inputs, and not how it is spelled."""
 
+GROWING = frozenset({"epochs"})
+"""Options that a continuation may raise: the run goes on from where it stands, and loses nothing."""
+
 
 class RunError(UserError):
     """A run folder that belongs to another configuration or to a run that is still alive."""
@@ -39,8 +42,9 @@ def open_run(
 
     A new folder gets `config.json`: every option, the SHA-256 of every input file, the versions in use, and what the
     run computes with. An existing one that has saved weights must hold the same options and inputs, and is then
-    continued; where it now computes with something else, that is added under "continued". Inputs are the same where
-    their content is: another place of one is told and kept in `config.json` as where it was read last.
+    continued; where it now computes with something else, that is added under "continued". More epochs than before are
+    added there as well. Inputs are the same where their content is. Both are told, and kept in `config.json` as they
+    are now.
 
     Args:
         config: The command's dataclass, with an `out` and an `overwrite` field.
@@ -78,20 +82,7 @@ def _match_or_write_config(
     if path.is_file():
         earlier = _read(path)
         if _has_weights(folder) and not config.overwrite:
-            # A version that has learned a new option goes on as if it had always stood at its default.
-            before = {**default_options(type(config)), **earlier["options"]}
-            _refuse_difference(folder, _without_places(before), _without_places(options), "option")
-            _refuse_difference(folder, earlier["inputs"], inputs, "input")
-            moved = [name for name in sorted(PLACES & options.keys()) if before.get(name) != options[name]]
-            for name in moved:
-                there, now = (
-                    ", ".join(each) if isinstance(each, list) else each for each in (before.get(name), options[name])
-                )
-                print(f"--{name}: {there} when the run began, {now} now; the content is the same")
-            if moved:
-                earlier = {**earlier, "options": {**before, **{name: options[name] for name in moved}}}
-                write_json(path, earlier)
-            _note_change(path, earlier, used)
+            _match(path, earlier, options, default_options(type(config)), inputs, used)
             return
         _clear(folder, files)
     elif (folder / "last.pth").exists():
@@ -100,15 +91,44 @@ def _match_or_write_config(
     write_json(path, {"options": options, "inputs": inputs, "versions": versions, "used": used, "command": sys.argv})
 
 
-def _note_change(path: Path, earlier: dict[str, Any], used: dict[str, Any]) -> None:
-    """Add what a continuation computes with, where that is not what the run computed with before."""
-    before = (earlier.get("continued") or [earlier])[-1].get("used")
-    if before != used:
-        write_json(path, {**earlier, "continued": [*earlier.get("continued", []), {"used": used}]})
+def _match(
+    path: Path,
+    earlier: dict[str, Any],
+    options: dict[str, Any],
+    defaults: dict[str, Any],
+    inputs: dict[str, str],
+    used: dict[str, Any],
+) -> None:
+    """Refuse what would make another run; tell and note what a continuation may do otherwise."""
+    # A version that has learned a new option goes on as if it had always stood at its default.
+    before = {**defaults, **earlier["options"]}
+    changed = [name for name in sorted(options) if before.get(name) != options[name]]
+    moved = [name for name in changed if name in PLACES]
+    grown = [name for name in changed if name in GROWING and _is_more(options[name], before.get(name))]
+    told = {name: options[name] for name in [*moved, *grown]}
+    _refuse_difference(path.parent, {**before, **told}, options, "option")
+    _refuse_difference(path.parent, earlier["inputs"], inputs, "input")
+    for name, value in told.items():
+        reason = "the content is the same" if name in moved else _GOES_ON
+        print(f"--{name}: {_shown(before.get(name))} when the run began, {_shown(value)} now; {reason}")
+    continued = earlier.get("continued", [])
+    note: dict[str, Any] = {"raised": {name: [before[name], told[name]] for name in grown}} if grown else {}
+    if used != [earlier, *(each for each in continued if "used" in each)][-1].get("used"):
+        note["used"] = used
+    if told or note:
+        now = {**earlier, "options": {**before, **told}} if told else earlier
+        write_json(path, {**now, "continued": [*continued, note]} if note else now)
 
 
-def _without_places(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in PLACES}
+_GOES_ON = "it goes on from where it stands, at the learning rate of that place in the longer schedule"
+
+
+def _is_more(now: Any, before: Any) -> bool:
+    return isinstance(now, int) and isinstance(before, int) and now > before
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _has_weights(folder: Path) -> bool:
@@ -145,5 +165,5 @@ def _refuse_difference(folder: Path, earlier: dict[str, Any], now: dict[str, Any
         if key not in FREE_OPTIONS and earlier.get(key) != now.get(key):
             raise RunError(
                 f"{folder}: holds a run with another {what} ({key}: {earlier.get(key)} there, {now.get(key)} now); "
-                "choose another --out, or pass --overwrite to begin anew"
+                "choose another --out, or pass --overwrite to begin anew, which deletes this run"
             )

@@ -210,7 +210,10 @@ class RunLoop:
                 training.load_state_dict(state[name])
             self.batches_done, self._sums = state["batches_done"], dict(state["sums"])
             self.kept = {name: state[name] for name in self.kept}
-            self._accelerator.print(f"continuing {self.folder} from batch {self.batches_done}")
+            self._accelerator.print(
+                f"continuing {self.folder} from batch {self.batches_done:,} of {self._total:,}, "
+                f"learning rate {self._training.rate:.2g}"
+            )
         places = self._accelerator.gather(torch.tensor([self.batches_done], device=self._accelerator.device))
         if len(set(places.tolist())) > 1:
             raise RunLoopError(

@@ -83,6 +83,19 @@ def test_the_same_command_after_the_end_changes_nothing(
     assert (whole_run / "last.pth").read_bytes() == before
 
 
+def test_a_finished_run_goes_on_to_more_epochs_and_loses_nothing(
+    whole_run: Path, dataset_root: Path, edgeface_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    before = (run / "metrics.jsonl").read_text().splitlines()
+    assert call(*arguments(dataset_root, edgeface_file, run, "--epochs", "3")) == 0
+    said = capsys.readouterr().out
+    assert "--epochs: 2 when the run began, 3 now; it goes on" in said and "learning rate" in said
+    after = (run / "metrics.jsonl").read_text().splitlines()
+    assert after[: len(before)] == before and [json.loads(line)["epoch"] for line in after[len(before) :]] == [3, 3]
+    assert json.loads(after[-2])["rate"] < 0.001 * 0.011 and len(list((run / "samples").glob("*.png"))) == 3
+
+
 def test_a_moved_data_set_and_weights_by_another_path_go_on(
     whole_run: Path, dataset_root: Path, edgeface_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

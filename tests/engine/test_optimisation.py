@@ -46,6 +46,24 @@ def test_the_rate_rises_then_falls_to_a_hundredth() -> None:
     assert training.rate == pytest.approx(0.0005)
 
 
+def test_the_rate_is_that_of_the_place_in_the_schedule_also_of_a_longer_one() -> None:
+    torch_own = torch.optim.AdamW(torch.nn.Linear(1, 1).parameters(), lr=0.05)
+    rise = torch.optim.lr_scheduler.LinearLR(torch_own, start_factor=1 / 4, total_iters=3)
+    fall = torch.optim.lr_scheduler.CosineAnnealingLR(torch_own, T_max=17, eta_min=0.0005)
+    expected = torch.optim.lr_scheduler.SequentialLR(torch_own, [rise, fall], milestones=[3])
+    for step in range(20):
+        assert SETTINGS.rate_at(step) == pytest.approx(expected.get_last_lr()[0])
+        torch_own.step()
+        expected.step()
+    short, longer = fresh(), fresh()
+    longer.settings = replace(SETTINGS, steps=40)
+    advance(short, 20)
+    longer.load_state_dict(short.state_dict())
+    assert longer.step == 20 and longer.rate == replace(SETTINGS, steps=40).rate_at(20) > 40 * short.rate
+    advance(longer, 20)
+    assert longer.rate == pytest.approx(0.0005) and SETTINGS.rate_at(1000) == pytest.approx(0.0005)
+
+
 def test_the_average_follows_the_naive_formula() -> None:
     training = fresh()
     average = training.raw.weight.detach().clone()

@@ -56,6 +56,28 @@ def test_an_input_is_known_by_its_content_and_another_place_of_it_is_told(
         pass
 
 
+def test_a_run_may_have_more_epochs_than_before_and_not_fewer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @dataclass(frozen=True)
+    class Training(Config):
+        epochs: int = 4
+
+    config = Training(tmp_path)
+    with open_run(config, {}, used={"device": "cpu"}) as folder:
+        (folder / "last.pth").touch()
+    for epochs, said in ((8, "--epochs: 4 when the run began, 8 now; it goes on"), (8, "")):
+        with open_run(replace(config, epochs=epochs), {}, used={"device": "cpu"}):
+            assert (tmp_path / "last.pth").exists()
+        assert capsys.readouterr().out.startswith(said) and (said or capsys.readouterr().out == "")
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["options"]["epochs"] == 8 and written["continued"] == [{"raised": {"epochs": [4, 8]}}]
+    for worse in (replace(config, epochs=4), replace(config, epochs=9, rate=0.2)):
+        with pytest.raises(RunError, match="another option"), open_run(worse, {}):
+            pass
+    assert json.loads((tmp_path / "config.json").read_text()) == written
+
+
 def test_a_run_from_before_an_option_existed_goes_on_with_its_default(tmp_path: Path) -> None:
     config = Config(tmp_path)
     with open_run(config, {}) as folder:
