@@ -33,6 +33,8 @@ class View:
     blend: float = 0.0
     cutout: float = 0.0
     """Share of the low-resolution views with a patch hidden; the faces that should be seen are whole."""
+    mirror: bool = True
+    """Whether half of the faces are mirrored."""
 
     def __post_init__(self) -> None:
         if self.min_size_px > self.max_size_px:
@@ -129,7 +131,7 @@ class LowResolutionBatches:
         return {
             "rows": rows,
             "sizes": torch.where(full, FULL_SIZE_PX, sizes),
-            "mirrored": torch.rand(count, generator=generator) < 0.5,
+            "mirrored": torch.rand(count, generator=generator) < (0.5 if view.mirror else 0.0),
             "partners": rows[torch.randperm(count, generator=generator)],
             "mask": mask * blended[:, None, None, None],
             "jitter": torch.rand(count, JITTER_DRAWS, generator=generator),
@@ -156,11 +158,7 @@ class LowResolutionBatches:
         if view.jitter:
             faces = jitter(faces, draws["jitter"], view.jitter)
         full = (draws["sizes"] == FULL_SIZE_PX).nonzero().flatten()
-        sizes = draws["sizes"].index_fill(0, full, view.max_size_px).to(self._device)
-        real = view.degradation == "real"
-        canvas = realistic_canvas(faces, sizes, draws["seeds"]) if real else low_resolution_canvas(faces, sizes)
-        full = full.to(self._device)
-        canvas.index_copy_(0, full, faces[full])
+        canvas = faces if len(full) == len(faces) else self._canvas(faces, draws, full)
         if view.cutout:
             canvas = cutout(canvas, draws["hidden"].index_fill(0, full.cpu(), 0.0))
         mostly = torch.where(draws["mask"].mean((1, 2, 3)) > 0.5, draws["partners"], draws["rows"])
@@ -169,3 +167,11 @@ class LowResolutionBatches:
             each.to(self._device) for each in (draws["sizes"], person, draws["rows"], mirrored)
         )
         return Batch(faces, canvas, sizes, person, rows, mirrored, draws["loss"])
+
+    def _canvas(self, faces: Tensor, draws: dict[str, Tensor], full: Tensor) -> Tensor:
+        """Return the views (B, 3, 112, 112): small faces enlarged, those of rows `full` as they are."""
+        sizes = draws["sizes"].index_fill(0, full, self.view.max_size_px).to(self._device)
+        real = self.view.degradation == "real"
+        canvas = realistic_canvas(faces, sizes, draws["seeds"]) if real else low_resolution_canvas(faces, sizes)
+        full = full.to(self._device)
+        return canvas.index_copy_(0, full, faces[full])

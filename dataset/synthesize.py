@@ -12,6 +12,7 @@ from dataset.photographs.assembly import SplitWriter, is_prepared, parse_sizes, 
 from dataset.photographs.layout import SPLITS, split_folder
 from dataset.photographs.splits import assign, parse_shares
 from dataset.synthetic.people import synthetic_faces
+from dataset.synthetic.record import person_name
 from engine.cli import command
 from engine.runlog import progress_bar
 
@@ -53,7 +54,7 @@ def synthesize(config: SynthesizeConfig) -> None:
     if is_prepared(config.out, made_of, config.overwrite):
         print(f"{config.out}: already holds these faces")
         return
-    names = [f"person_{number:05d}" for number in range(config.people)]
+    names = [person_name(number) for number in range(config.people)]
     split_of = assign(dict.fromkeys(names, config.photos), parse_shares(config.split), {}, config.seed)
     counts = {}
     with staging(config.out) as folder:

@@ -13,6 +13,7 @@ COMMANDS = {
     "run.toml": ("pipeline.run", "RunConfig"),
     "margins.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
     "scratch.toml": ("facial_rec.train_edgeface", "ScratchConfig"),
+    "edgeface.toml": ("facial_rec.train_edgeface", "ScratchConfig"),
     "dsr.toml": ("dsr.train_dsr", "TrainConfig"),
     "dsr-real.toml": ("dsr.train_dsr", "TrainConfig"),
     "finetune.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),

@@ -96,6 +96,22 @@ def synthetic_faces(person: Tensor, photo: Tensor, seed: int) -> Tensor:
         return torch.cat([_photograph(person[at : at + _PART], photo[at : at + _PART], seed) for at in starts])
 
 
+def describe_people(person: Tensor, seed: int) -> Tensor:
+    """Return the traits of people as numbers.
+
+    Args:
+        person: (P,) int64, which people.
+        seed: Seed of the whole population.
+
+    Returns:
+        (P, T) float32, each column of mean 0 and, but for its tails, deviation 1.
+    """
+    traits = _traits(Draws(_stream(person, seed) * 0x10_0000))
+    normal = [(traits[name].flatten(1) - mean) / spread for name, (mean, spread) in _TRAITS.items()]
+    even = [(traits[name].flatten(1) - 0.5) * 12**0.5 for name in (*_SHARES, "moles")]
+    return torch.cat([*normal, *even], 1)
+
+
 def write_synthetic_splits(root: Path) -> None:
     """Write a training and a validation split of 40 synthetic people each, five faces a person.
 
@@ -110,8 +126,12 @@ def write_synthetic_splits(root: Path) -> None:
         FaceStore.build(split_folder(root, split), list(faces), images, people)
 
 
+def _stream(person: Tensor, seed: int) -> Tensor:
+    return person * 2 + seed * 0x1_0000_0001
+
+
 def _photograph(person: Tensor, photo: Tensor, seed: int) -> Tensor:
-    who = person * 2 + seed * 0x1_0000_0001
+    who = _stream(person, seed)
     people = _traits(Draws(who * 0x10_0000))
     draws = Draws(who * 0x10_0000 + 1 + photo)
     conditions = _conditions(draws)

@@ -54,6 +54,8 @@ def test_rows_people_and_mirrors_belong_to_the_faces(store: FaceStore) -> None:
     faces = store.batch(batch.rows.numpy()).float() / 255
     torch.testing.assert_close(flip_some(faces, batch.mirrored), batch.faces)
     assert batch.person.tolist() == store.person[batch.rows.numpy()].tolist()
+    straight = LowResolutionBatches(store, 8, View(mirror=False), 0, CPU).at(0, 0)
+    assert not straight.mirrored.any() and batch.mirrored.any()
 
 
 def test_a_blend_is_the_person_who_shows_most(store: FaceStore) -> None:
