@@ -1,5 +1,6 @@
 """Pictures in and out: whatever a camera, a scanner or a web site made, as uint8 RGB."""
 
+import contextlib
 import errno
 import io
 import os
@@ -12,25 +13,42 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dataset.photographs.photograph_folders import what_it_is
+from dataset.photographs.pixels_alone import pixels_alone
 from engine.errors import UserError
 from engine.files import atomic_path
 
 _DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error, zlib.error)
 """What Pillow's decoders raise on damaged files."""
 
+_TURNS: dict[Any, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture of each Exif orientation upright."""
+
 
 class ImageError(UserError):
     """A file that cannot be read as an image."""
 
 
+class _DamagedError(ImageError):
+    """A file whose contents are at fault."""
+
+
 def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Read an image as (H, W, 3) uint8 RGB.
 
-    The EXIF orientation is applied; transparency is laid on black; grey, palette, CMYK and 16-bit pictures are
-    converted, 16 bits by their upper 8; of an animation the first frame is taken.
+    The EXIF orientation is applied where it can be read; other metadata, damaged or not, change nothing. Transparency
+    is laid on black; grey, palette, CMYK and 16-bit pictures are converted, 16 bits by their upper 8; of an animation
+    the first frame is taken.
 
     Raises:
         ImageError: It is missing, no file, not readable, empty, truncated, no image, or larger than 89 megapixels.
@@ -81,28 +99,57 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def _decoded(source: Path | io.BytesIO, name: Path | str) -> NDArray[np.uint8]:
+    """Decode a file; where that fails, its pixels alone."""
+    try:
+        return _decoded_whole(source, name)
+    except _DamagedError:
+        try:
+            data = source.read_bytes() if isinstance(source, Path) else source.getvalue()
+        except OSError as error:
+            raise _unreadable(Path(name), error) from None
+        pixels = pixels_alone(data)
+        if pixels is None or pixels == data:
+            raise
+        with contextlib.suppress(_DamagedError):
+            return _decoded_whole(io.BytesIO(pixels), name)
+        raise
+
+
+def _decoded_whole(source: Path | io.BytesIO, name: Path | str) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about harmless metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(source) as image:
-                return _as_rgb(ImageOps.exif_transpose(image))
+                return _as_rgb(_upright(image))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise ImageError(f"{name}: larger than {limit} megapixels; make it smaller") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{name}: not an image in a known format; convert it to PNG or JPEG, or remove it") from None
+        raise _DamagedError(
+            f"{name}: not an image in a known format; convert it to PNG or JPEG, or remove it"
+        ) from None
     except _DECODER_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise _unreadable(Path(name), error) from None
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{name}: damaged image ({reason}); copy it again or remove it") from None
+        raise _DamagedError(f"{name}: damaged image ({reason}); copy it again or remove it") from None
 
 
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     """Write (H, W, 3) uint8 RGB as PNG, atomically."""
     with atomic_path(path) as temporary:
         Image.fromarray(image).save(temporary, format="PNG")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its Exif says; Exif that cannot be read says nothing."""
+    image.load()  # what is at fault in the pixels shows here
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except _DECODER_ERRORS:
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def _as_rgb(image: Image.Image) -> NDArray[np.uint8]:
