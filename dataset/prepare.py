@@ -1,7 +1,5 @@
 """Align photographs, split them by person, make low-resolution copies and pack them."""
 
-import csv
-import io
 import json
 import os
 from collections import Counter
@@ -33,14 +31,13 @@ from dataset.photographs.intake import (
 from dataset.photographs.layout import PAIRS, SPLITS, Face, made_here, split_folder
 from dataset.photographs.pairs import Pair, read_pairs, write_kept_pairs
 from dataset.photographs.photograph_folders import passed_over_words
-from dataset.photographs.selection import Problem, choose_people, duplicates, excluded, without
+from dataset.photographs.problems import PROBLEMS, Problem, as_csv, kinds, of_another_version, unusable, why_lost
+from dataset.photographs.selection import choose_people, duplicates, excluded, without
 from dataset.photographs.splits import FEWEST_PEOPLE, assign, parse_shares
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import sha256_of, write_text
 from engine.runlog import progress_bar
-
-PROBLEMS = "problems.csv"
 
 
 class PrepareError(UserError):
@@ -105,9 +102,9 @@ def prepare(config: PrepareConfig) -> None:
         counts = {split: _count(photos, plan) for split, photos in written.items()}
         for split, photos in written.items():
             counts[split]["pairs"] = _write_pairs(split_folder(folder, split), photos, plan.pairs)
-        write_text(folder / PROBLEMS, _as_csv(plan.problems))
+        write_text(folder / PROBLEMS, as_csv(plan.problems))
         passed_over = dict(plan.source.passed_over)
-        summary = {"splits": counts, "problems": _kinds(plan.problems), "passed_over": passed_over}
+        summary = {"splits": counts, "problems": kinds(plan.problems), "passed_over": passed_over}
         publish(folder, config.out, plan.made_of, summary, [PROBLEMS])
     _report(config, counts, plan)
 
@@ -122,6 +119,8 @@ class _Plan:
     split_of: dict[str, str]
     pairs: list[Pair]
     find_landmarks: FindLandmarks
+    listed: int
+    """Of how many photographs landmarks are listed."""
     sizes_px: list[int]
     problems: list[Problem]
     """Grows by what cannot be read."""
@@ -156,21 +155,21 @@ def _plan(config: PrepareConfig) -> _Plan:
     photos = without(photos, problems)
     records = {record.name: record for record in source.records}
     hashes, lost = digests(photos, lambda photo: source.read(records[photo.source]))
-    problems += [
-        Problem(each.source, each.person, "unusable", lost[each.source]) for each in photos if each.source in lost
-    ]
+    problems += [unusable(each.source, each.person, lost[each.source]) for each in photos if each.source in lost]
     split_of = assign(Counter(photo.person for photo in photos), shares, chosen, config.seed, by_name)
     photos = without(photos, problems)
     problems += duplicates(photos, hashes, split_of, pairs)
     photos = without(photos, problems)
     known = {record.name: record.landmarks for record in source.records if record.landmarks is not None}
+    listed = known | landmarks
     return _Plan(
         source,
         photos,
         records,
         split_of,
         pairs,
-        with_detector(listed_landmarks(known | landmarks)),
+        with_detector(listed_landmarks(listed)),
+        sum(photo.source in listed for photo in photos),
         sizes_px,
         [*source.problems, *problems],
         _made_of(config, shares, sizes_px, hashes, source),
@@ -237,7 +236,7 @@ def _write_face(writer: SplitWriter, photo: Photo, plan: _Plan, bar: "tqdm[Any]"
         data = plan.source.read(plan.records[photo.source])
         face = aligned_face(data, f"{plan.source.path}/{photo.source}", photo, plan.find_landmarks)
     except (ImageError, AlignError) as error:
-        plan.problems.append(Problem(photo.source, photo.person, "unusable", str(error)))
+        plan.problems.append(unusable(photo.source, photo.person, error))
         return False
     writer.add(face, photo.image, photo.person, photo.source, photo.attributes)
     return True
@@ -248,13 +247,9 @@ def _check_people(photos: list[Photo], plan: _Plan) -> None:
     people = Counter(plan.split_of[person] for person in {photo.person for photo in photos})
     for split in SPLITS:
         if split in plan.split_of.values() and people[split] < FEWEST_PEOPLE:
-            lost = [problem for problem in plan.problems if problem.problem != "excluded"]
-            unusable = [problem for problem in lost if problem.problem == "unusable"]
-            first = f"; {len(lost)} images are duplicates, the first: {lost[0].image}, {lost[0].detail}" if lost else ""
-            if unusable:
-                first = f"; {len(unusable)} images could not be used, the first: {unusable[0].detail}"
             raise PrepareError(
-                f"{plan.source.path}: {people[split]} people with usable images in {split}, two are needed{first}"
+                f"{plan.source.path}: {people[split]} people with usable images in {split}, two are needed"
+                f"{why_lost(plan.problems, plan.listed)}"
             )
 
 
@@ -270,18 +265,6 @@ def _write_pairs(folder: Path, photos: list[Photo], pairs: list[Pair]) -> int:
 def _count(photos: list[Photo], plan: _Plan) -> dict[str, int]:
     images = Counter(photo.person for photo in photos)
     return {"people": len(images), "images": len(photos), "people_with_one_image": list(images.values()).count(1)}
-
-
-def _kinds(problems: list[Problem]) -> dict[str, int]:
-    return dict(Counter(problem.problem for problem in problems))
-
-
-def _as_csv(problems: list[Problem]) -> str:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["image", "person", "problem", "detail"])
-    rows.writerows([problem.image, problem.person, problem.problem, problem.detail] for problem in problems)
-    return text.getvalue()
 
 
 def _report(config: PrepareConfig, counts: dict[str, dict[str, int]], plan: _Plan) -> None:
@@ -300,8 +283,10 @@ def _report(config: PrepareConfig, counts: dict[str, dict[str, int]], plan: _Pla
         if lost:
             print(f"{lost} of {len(plan.pairs)} pairs are in no split: an image is missing, or its people are apart")
     if plan.problems:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in _kinds(plan.problems).items())
-        print(f"images left out: {kinds}; listed in {config.out / PROBLEMS}")
+        left_out = ", ".join(f"{count} {kind}" for kind, count in kinds(plan.problems).items())
+        print(f"images left out: {left_out}; listed in {config.out / PROBLEMS}")
+    if version := of_another_version(plan.problems, plan.listed):
+        print(f"{config.landmarks or config.photos}: {version}")
 
 
 main = command(PrepareConfig, prepare, example="python -m dataset prepare PHOTOS --out dataset")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataset.photographs.image_files import ImageError
 from dataset.photographs.pairs import Pair
-from dataset.photographs.selection import Problem
+from dataset.photographs.problems import Problem, unusable
 from engine.errors import UserError
 
 Landmarks = NDArray[np.float64]
@@ -77,7 +77,7 @@ class Source:
 
     def listed(self, name: str, person: str, why: str) -> None:
         """List an image that cannot be read."""
-        self.problems.append(Problem(name, person, "unusable", why))
+        self.problems.append(unusable(name, person, why))
 
 
 def no_reading(record: Record) -> bytes:

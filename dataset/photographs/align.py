@@ -18,12 +18,19 @@ ARCFACE_TEMPLATE = (
 """x and y of left eye, right eye, nose, left and right corner of the mouth, as seen in the picture, in a 112x112 face
 whose first pixel is centred on (0, 0) (Deng et al., ArcFace, CVPR 2019, arXiv 1801.07698)."""
 
+_GRID = np.stack(np.meshgrid(*[np.arange(1.5, FACE_PX, 4)] * 2), axis=-1).reshape(-1, 2)
+"""x and y of places spread over a face, in its pixels."""
+
 _MOST_ERROR_PX = 18.0
 """A profile fits the template to about 9; landmarks in another order, to 20 and more."""
 
 
 class AlignError(UserError):
     """Landmarks that are not those of a face."""
+
+
+class OutsideError(AlignError):
+    """Landmarks of a face that is not in the picture."""
 
 
 def align(image: NDArray[np.uint8], landmarks: ArrayLike) -> NDArray[np.uint8]:
@@ -38,9 +45,11 @@ def align(image: NDArray[np.uint8], landmarks: ArrayLike) -> NDArray[np.uint8]:
 
     Raises:
         AlignError: The landmarks coincide, are not finite, or do not form a face.
+        OutsideError: Less than half of the face would be picture, and some of the landmarks lie outside.
     """
     points = np.asarray(landmarks, np.float64).reshape(5, 2)
     matrix = _similarity(points)
+    _refuse_outside(points, matrix, *image.shape[:2])
     scale = float(np.hypot(*matrix[:, 0]))  # photograph pixels a face pixel
     factor = max(1, int(scale))
     picture = Image.fromarray(image)
@@ -76,6 +85,21 @@ def displacement(landmarks: ArrayLike, height: int, width: int) -> float:
     stand = (template + 0.5) * (width / FACE_PX, height / FACE_PX) - 0.5
     scale = float(np.hypot(*matrix[:, 0]))  # pixels of the picture a face pixel
     return float(np.sqrt(np.square(should - stand).sum(axis=1).mean())) / scale
+
+
+def _refuse_outside(points: NDArray[np.float64], matrix: NDArray[np.float64], height: int, width: int) -> None:
+    """Refuse a face that is mostly not in the picture; a picture cut closely around its face shows all five points."""
+    share = _within(_GRID @ matrix[:, :2].T + matrix[:, 2], height, width).mean()
+    if share < 0.5 and not _within(points, height, width).all():
+        raise OutsideError(
+            f"landmarks {points.round(1).tolist()} put {1 - share:.0%} of the face outside this picture of "
+            f"{width}x{height}; give those of this version of it, or remove them"
+        )
+
+
+def _within(places: NDArray[np.float64], height: int, width: int) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = np.all((places >= -0.5) & (places <= (width - 0.5, height - 0.5)), axis=1)
+    return inside
 
 
 def _similarity(points: NDArray[np.float64]) -> NDArray[np.float64]:

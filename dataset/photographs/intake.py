@@ -156,12 +156,15 @@ def aligned_face(data: bytes, name: str, photo: Photo, find_landmarks: FindLandm
 
     Raises:
         ImageError: It cannot be decoded.
-        AlignError: It is not 112x112 and has no landmarks, or wrong ones.
+        AlignError: It is not 112x112 and has no landmarks, or wrong ones; OutsideError: they lie outside it.
     """
     image = decode_image(data, name)
     landmarks = find_landmarks(photo.source, image)
     if landmarks:
-        return align(image, landmarks[0])
+        try:
+            return align(image, landmarks[0])
+        except AlignError as error:
+            raise type(error)(f"{name}: {error}") from None
     height, width = image.shape[:2]
     if (height, width) != (FACE_PX, FACE_PX):
         raise AlignError(f"{name}: {width}x{height} and no face found; give aligned 112x112 faces, or --landmarks")

@@ -1,28 +1,17 @@
 """Which photographs and people take part: lists by name, folds of a pair list, copies of one file."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.photographs.intake import Photo
 from dataset.photographs.layout import Face
 from dataset.photographs.pairs import Pair
+from dataset.photographs.problems import Problem
 from engine.errors import UserError
 
 
 class SelectionError(UserError):
     """A list of people that is missing, contradicts another, or names nobody."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A photograph that is not as it should be, and what was done about it."""
-
-    image: str
-    person: str
-    problem: str
-    """"excluded", "duplicate" or "unusable"."""
-    detail: str
 
 
 def read_names(path: Path | None) -> list[str]:

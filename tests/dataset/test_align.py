@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.photographs.align import ARCFACE_TEMPLATE, AlignError, align
+from dataset.photographs.align import ARCFACE_TEMPLATE, AlignError, OutsideError, align
 from dataset.photographs.image_files import read_image
 
 TEMPLATE = np.array(ARCFACE_TEMPLATE)
@@ -55,6 +55,28 @@ def test_a_large_face_is_averaged_not_sampled():
 def test_landmarks_that_form_no_face_are_refused(face, landmarks, said):
     with pytest.raises(AlignError, match=said):
         align(face, landmarks)
+
+
+@pytest.mark.parametrize("times", [1.5, 2, 4, -1])
+def test_landmarks_of_a_larger_version_lie_outside_the_picture(face, times):
+    with pytest.raises(OutsideError, match=r"% of the face outside this picture of 112x112; give those of this"):
+        align(face, TEMPLATE * times)
+
+
+@pytest.mark.parametrize(("across", "refused"), [(0.45, False), (0.55, True)])
+@pytest.mark.parametrize("side", [(1, 0), (-1, 0), (0, 1), (0, -1)])
+def test_a_face_at_the_edge_is_taken_while_half_of_it_is_picture(face, side, across, refused):
+    landmarks = TEMPLATE + np.array(side) * across * 112
+    if refused:
+        with pytest.raises(OutsideError):
+            align(face, landmarks)
+    else:
+        assert 0.5 < (align(face, landmarks).sum(2) > 0).mean() < 0.6
+
+
+def test_a_picture_cut_closely_around_its_five_landmarks_is_taken(face):
+    close = face[48:98, 34:78]
+    assert (align(close, TEMPLATE - (34, 48)).sum(2) > 0).mean() < 0.3
 
 
 def test_real_photographs_align_as_published_to_two_pixels(shared):
