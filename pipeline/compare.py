@@ -116,7 +116,7 @@ def _read(path: Path, config: CompareConfig) -> list[Entrant]:
 
 
 def _read_embeddings(path: Path, config: CompareConfig) -> Entrant:
-    split = open_split(config.dataset_root)
+    split = open_split(config.dataset_root, names_alone=True)
     probes, gallery = _aligned(path, split)
     key = path.stem
     system = System(key, key, "original")

@@ -58,6 +58,18 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     return _decoded(path, path)
 
 
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Return the width and height that an image file's header says; None where none can be read from it."""
+    try:
+        _refuse_no_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                return image.size
+    except (ImageError, Image.DecompressionBombError, *_DECODER_ERRORS):
+        return None
+
+
 def read_encoded(path: Path) -> bytes:
     """Return the bytes of an image's file; raise `ImageError` as `read_image` does where there are none."""
     _refuse_no_file(path)

@@ -1,5 +1,6 @@
 """The faces of an evaluation: a prepared split at full size, and its low-resolution views from disk or made."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from dataset.photographs.layout import HR_FOLDER, INDEX, VLR_FOLDER, hr_faces, r
 from dataset.store import FaceStore
 from dataset.views.degrade import Degradation, as_cameras, shrink
 from engine.errors import UserError
-from engine.files import sha256_of
+from pipeline.evaluation.loose_faces import hash_of_files, refuse_unaligned
 
 HR_PX = 112
 NATIVE_PX = 0
@@ -69,14 +70,14 @@ class Split:
         Args:
             rows: Which faces.
             size_px: 112 for full size; NATIVE_PX for photographs of any low resolution.
+
+        Raises:
+            EvaluationDataError: A file among those of a size has another.
         """
         keys = [self.keys[row] for row in rows]
         files = self._files_at(size_px)
         if files is not None:
-            return [
-                self._read(files.get(key), f"{key} at {size_px} px") if size_px != NATIVE_PX or key in files else None
-                for key in keys
-            ]
+            return [self._low(files.get(key), key, size_px) for key in keys]
         faces = self._full_size(rows)
         return faces if size_px == HR_PX else _shrunk(faces, keys, size_px, self.degradation)
 
@@ -93,8 +94,10 @@ class Split:
         files = sorted((self._files_at(size_px) or {}).items())
         folders = {folder: folder.resolve() for folder in {path.parent for _, path in files}}  # slow for each file
         for key, path in files:
-            found = path.stat()
-            digest.update(f"{key} {folders[path.parent] / path.name} {found.st_size} {found.st_mtime_ns}\n".encode())
+            with contextlib.suppress(OSError):  # a link to nothing has neither, and fails when it is read
+                found = path.stat()
+                place = f"{folders[path.parent] / path.name} {found.st_size} {found.st_mtime_ns}"
+                digest.update(f"{key} {place}\n".encode())
         return digest.hexdigest()
 
     def view_source(self, size_px: int) -> str:
@@ -116,6 +119,18 @@ class Split:
             return list(self.store.faces[rows])
         return [self._read(self.hr_files[row], self.keys[row]) for row in rows]
 
+    def _low(self, path: Path | None, key: str, size_px: int) -> Picture | None:
+        """Read the file of a size; of any size, faces without one are none that failed."""
+        if path is None and size_px == NATIVE_PX:
+            return None
+        face = self._read(path, f"{key} at {size_px} px")
+        if face is not None and size_px != NATIVE_PX and face.shape[:2] != (size_px, size_px):
+            raise EvaluationDataError(
+                f"{path}: {face.shape[1]}x{face.shape[0]} in the folder of {size_px} px; mend or remove it, or keep "
+                f"photographs of any size in {VLR_FOLDER}/<person>/"
+            )
+        return face
+
     def _read(self, path: Path | None, name: str) -> Picture | None:
         try:
             if path is None:
@@ -126,12 +141,17 @@ class Split:
             return None
 
 
-def open_split(root: Path) -> Split:
+def open_split(root: Path, names_alone: bool = False) -> Split:
     """Open a split's folder as `python -m dataset prepare` writes it, or one with images only.
+
+    Args:
+        root: The folder.
+        names_alone: Its faces are not embedded, so that they may be of any size.
 
     Raises:
         EvaluationDataError: No such folder, or two images whose names differ only in suffix or case.
         LayoutError: Images without a person, or low-resolution ones without their HR face.
+        LooseFacesError: There is no store, and the images are no aligned faces of 112x112.
     """
     if not root.is_dir():
         raise EvaluationDataError(
@@ -147,7 +167,9 @@ def open_split(root: Path) -> Split:
     keys = [image.rpartition(".")[0] or image for image in images]
     _refuse_clashes(root, keys)
     files = [] if store is not None else [root / HR_FOLDER / image for image in images]
-    sha256 = store.sha256 if store is not None else _hash_files(files, names)
+    if not names_alone:
+        refuse_unaligned(root / HR_FOLDER, files, HR_PX)
+    sha256 = store.sha256 if store is not None else hash_of_files(files, names)
     people, person = np.unique(np.array(names), return_inverse=True)
     attributes = _attributes(root, images)
     return Split(root, keys, person.astype(np.int64), people.tolist(), rule, attributes, sha256, store, files, found)
@@ -254,11 +276,6 @@ def _shrunk(
 def _seed(key: str) -> int:
     """Return what happens to a face, at every size and in every batch: a number made of its name."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:7])
-
-
-def _hash_files(files: list[Path], names: list[str]) -> str:
-    lines = (f"{sha256_of(path)} {path.name} {name}" for path, name in zip(files, names, strict=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _attributes(root: Path, images: list[str]) -> dict[str, list[str]]:
