@@ -1,1 +1,7 @@
 """The whole recogniser (super-resolver and EdgeFace), its evaluation, thresholds, reports and export."""
+
+import sys
+from pathlib import Path
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and sys.path[0] != str(Path(__file__).parents[1]):
+    sys.path.append(sys.path.pop(0))  # the working directory, whose engine.py or dataset.py is another's, comes last

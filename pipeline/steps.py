@@ -72,12 +72,17 @@ def run_step(step: Step, position: str = "", force: bool = False) -> None:
     step.output.parent.mkdir(parents=True, exist_ok=True)
     before = {"record": earlier, "folder": _fingerprint(step.output.parent)}
     write_json(_place(step), {"state": state, "finished": False, "before": before})
-    code = subprocess.run([sys.executable, "-m", *arguments], check=False).returncode
+    code = subprocess.run([sys.executable, *_leaving_out(Path.cwd()), "-m", *arguments], check=False).returncode
     if code == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
     if code:
         raise StepError(step, code)
     write_json(_place(step), {"state": state, "finished": True})
+
+
+def _leaving_out(folder: Path) -> list[str]:
+    """Return what keeps Python from running a dataset.py that stands in a folder, unless it is the toolkit's own."""
+    return [] if folder == Path(__file__).resolve().parents[1] else ["-P"]
 
 
 def _place(step: Step) -> Path:
