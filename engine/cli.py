@@ -9,8 +9,9 @@ import os
 import sys
 import tomllib
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NoReturn, Protocol, TypeVar
 
 import typer
@@ -31,7 +32,12 @@ class Main(Protocol):
         """Run the command with these arguments, or with the process's own, and exit."""
 
 
-def command(config_type: type[C], run: Callable[[C], int | None], example: str = "") -> Main:
+def command(
+    config_type: type[C],
+    run: Callable[[C], int | None],
+    example: str = "",
+    instead: Mapping[str, str] = MappingProxyType({}),
+) -> Main:
     """Make the `main` of a command module.
 
     Args:
@@ -39,6 +45,7 @@ def command(config_type: type[C], run: Callable[[C], int | None], example: str =
             `typer.Argument` or `typer.Option`, is a flag.
         run: Does the work; an integer that it returns is the exit code.
         example: A command line shown at the end of `--help`.
+        instead: A flag to the module of another command, which takes all arguments where that flag is among them.
 
     Returns:
         `main(argv=None)`, which never returns: exit code 0, 2 with one line for a `UserError`, 3 for a gate that
@@ -46,6 +53,10 @@ def command(config_type: type[C], run: Callable[[C], int | None], example: str =
     """
 
     def main(argv: list[str] | None = None) -> NoReturn:
+        given = {each.partition("=")[0] for each in (sys.argv[1:] if argv is None else argv)}
+        for module in (module for flag, module in instead.items() if flag in given):
+            other: Main = importlib.import_module(module).main
+            other(argv)
         sys.exit(_guarded(lambda: _invoke(config_type, run, example, argv)))
 
     return main
@@ -72,7 +83,7 @@ def dispatch(package: str, summary: str, commands: dict[str, tuple[str, str]]) -
         print(f"python -m {package}: no command {name!r}; one of: {', '.join(commands)}", file=sys.stderr)
         sys.exit(2)
     module, _ = commands[name]
-    sys.argv[0] = f"python -m {package} {name}"
+    sys.argv[:] = [f"python -m {package} {name}", *arguments[1:]]
     main: Main = importlib.import_module(module).main
     main(arguments[1:])
 

@@ -5,6 +5,7 @@ from engine.cli import dispatch
 COMMANDS = {
     "run": ("pipeline.run", "The whole chain: prepare, train, fine-tune, evaluate; each step only where needed."),
     "evaluate_dataset": ("pipeline.evaluate_dataset", "Evaluate a split with every control and write a report."),
+    "evaluate_protocol": ("pipeline.evaluate_protocol", "Evaluate on a published test set by its own protocol."),
     "choose-threshold": ("pipeline.choose_threshold", "Choose a threshold on development people and write it down."),
     "compare": ("pipeline.compare", "Set several reports, or embeddings of other recognisers, against each other."),
     "export": ("pipeline.export", "Export the recogniser for low-power devices, with a parity check."),

@@ -61,6 +61,9 @@ class EvaluateConfig:
 
     Probes are the faces at each input size, embedded by the system under test; the gallery is the same people at full
     size, embedded by the original EdgeFace. Writes report.html, report.json, summary.md, CSV files and plots.
+
+    With --protocol NAME ROOT: a published test set (bin, tinyface, survface, scface, ijbc, xqlfw) by its own protocol;
+    --protocol NAME --help shows the options of that.
     """
 
     dataset_root: Annotated[Path, typer.Option(help="A split's folder, as `dataset prepare` writes it.")] = Path(
@@ -290,6 +293,7 @@ main = command(
     EvaluateConfig,
     evaluate_dataset,
     example="python -m pipeline.evaluate_dataset --dataset-root dataset/test_processed --threshold 0.35 --device cuda",
+    instead={"--protocol": "pipeline.evaluate_protocol"},
 )
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def open_verification_set(path: Path) -> Source:
     Raises:
         FormatError: It is damaged, asks for anything but plain values, or is not two lists.
     """
-    images, same = _lists(path)
+    images, same = read_lists(path)
     count = min(len(images) // 2, len(same))
     people = _people(images, same[:count])
     doubtful = [pair for pair in range(count) if not same[pair] and people[2 * pair] == people[2 * pair + 1]]
@@ -66,14 +66,15 @@ class _Reader:
         self._path, self._images = path, images
 
     def __call__(self, record: Record) -> bytes:
-        data = _encoded(self._images[record.place])
-        if data is None:
-            kind = type(self._images[record.place]).__name__
-            raise ImageError(f"{self._path}, image {record.place}: no encoded image ({kind}); make the file again")
-        return data
+        return encoded_image(self._path, self._images, record.place)
 
 
-def _lists(path: Path) -> tuple[list[Any], list[bool]]:
+def read_lists(path: Path) -> tuple[list[Any], list[bool]]:
+    """Return the images, for `encoded_image`, and of each pair whether it shows one person.
+
+    Raises:
+        FormatError: It is damaged, asks for anything but plain values, or is not two lists.
+    """
     try:
         found = read_plain_pickle(path.read_bytes())
     except PickleRefusedError as error:
@@ -88,6 +89,19 @@ def _lists(path: Path) -> tuple[list[Any], list[bool]]:
     if min(len(images) // 2, len(same)) == 0:
         raise FormatError(f"{path}: a verification set without pairs")
     return images, [bool(each) for each in same]
+
+
+def encoded_image(path: Path, images: list[Any], row: int) -> bytes:
+    """Return the bytes of an image of the first list.
+
+    Raises:
+        ImageError: It is no encoded image.
+    """
+    data = _encoded(images[row])
+    if data is None:
+        kind = type(images[row]).__name__
+        raise ImageError(f"{path}, image {row}: no encoded image ({kind}); make the file again")
+    return data
 
 
 def _encoded(image: Any) -> bytes | None:

@@ -63,7 +63,7 @@ class SeenFace:
         """Return (1, 3, h, w) in [0, 1], shrunk to `at_px` if it is larger."""
         pixels = self.pixels
         if at_px is not None and max(pixels.shape[:2]) > at_px:
-            pixels = _shrunk(pixels, at_px)
+            pixels = shrink_face(pixels, at_px)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
 
     def place(self) -> dict[str, Any]:
@@ -140,12 +140,9 @@ class FaceReader:
         faces = []
         for each in found:
             try:
-                pixels = align(image, each.landmarks)
+                pixels, native = align_at_own_size(image, each.landmarks)
             except AlignError:
                 continue
-            native = round(native_size_px(each.landmarks, np.array(ARCFACE_TEMPLATE)))
-            if native <= LARGEST_VLR_PX:
-                pixels = _shrunk(pixels, max(SMALLEST_PX, native))
             faces.append(SeenFace(pixels, native, each.score, Taken.FOUND, each.box, each.landmarks))
         if faces or not small:
             return faces or _refuse(path)
@@ -158,6 +155,24 @@ class FaceReader:
     @cached_property
     def _small_faces(self) -> FaceDetector:
         return FaceDetector(SMALLEST_FOUND_PX, threads=self._threads)
+
+
+def align_at_own_size(image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> tuple[NDArray[np.uint8], int]:
+    """Align a face, and keep no more pixels of it than the picture has where those are few.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        landmarks: (5, 2) x and y in pixels of the image, in the order of `ARCFACE_TEMPLATE`.
+
+    Returns:
+        (s, s, 3) uint8 RGB, s being 112 or the native size where that is at most 32 px; and the native size.
+
+    Raises:
+        AlignError: As `align` does.
+    """
+    pixels = align(image, landmarks)
+    native = round(native_size_px(np.asarray(landmarks, np.float64), np.array(ARCFACE_TEMPLATE)))
+    return (shrink_face(pixels, native) if native <= LARGEST_VLR_PX else pixels), native
 
 
 def is_aligned(image: NDArray[np.uint8], landmarks: NDArray[np.float64]) -> bool:
@@ -180,5 +195,7 @@ def _crop(image: NDArray[np.uint8], taken: Taken) -> SeenFace:
     return SeenFace(image, max(image.shape[:2]), 1.0, taken)
 
 
-def _shrunk(pixels: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BICUBIC))
+def shrink_face(pixels: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
+    """Return (s, s, 3) uint8 RGB of a face, s being `size_px`, but 6 at least."""
+    side = max(SMALLEST_PX, size_px)
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))

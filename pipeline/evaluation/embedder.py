@@ -1,9 +1,10 @@
-"""The embeddings of a split by every system: from the cache, or by the networks, here or in several processes."""
+"""The embeddings of faces by every system: from the cache, or by the networks, here or in several processes."""
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,11 +16,31 @@ from dataset.views.resolution import LARGEST_VLR_PX
 from facial_rec.networks.edgeface import EMBEDDING_SIZE
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.embedding_processes import EmbeddingProcesses
-from pipeline.evaluation.faces import HR_PX, Picture, Split, stack
+from pipeline.evaluation.faces import HR_PX, NATIVE_PX, Picture, stack
 from pipeline.evaluation.systems import Networks, System, Which
 from pipeline.recognition.torch_recognizer import Enlarge, Recognizer, join_views
 
 BATCH = 64
+
+
+class FaceViews(Protocol):
+    """Faces that can be embedded at several sizes; `Split` says what each method does."""
+
+    def __len__(self) -> int:
+        """Return how many faces there are."""
+        ...
+
+    def views(self, rows: NDArray[np.int64], size_px: int) -> list[Picture | None]:
+        """Return (h, w, 3) uint8 RGB faces of a size; None where one cannot be read."""
+        ...
+
+    def rows_at(self, size_px: int) -> NDArray[np.int64]:
+        """Return the rows to compare at a size."""
+        ...
+
+    def view_key(self, size_px: int) -> str:
+        """Return a hash of what `views` depends on."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +61,7 @@ class Chain:
 
 
 class Embedder:
-    """Embeds a split by every system; what stands in front of several recognisers restores each face once.
+    """Embeds faces by every system; what stands in front of several recognisers restores each face once.
 
     Args:
         split: The faces.
@@ -52,7 +73,7 @@ class Embedder:
 
     def __init__(
         self,
-        split: Split,
+        split: FaceViews,
         networks: Networks,
         cache: EmbeddingCache,
         flip: bool,
@@ -88,7 +109,8 @@ class Embedder:
             "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
         }
         keys = [{**front_key, "recogniser": self.networks.hashes[name]} for name in chain.recognisers]
-        title = f"{size_px} px, {'DSR' if chain.restored else chain.enlarge_by}"
+        size = "native size" if size_px == NATIVE_PX else f"{size_px} px"
+        title = f"{size}, {'DSR' if chain.restored else chain.enlarge_by}"
         with tqdm(total=len(rows), unit="face", desc=title, leave=False, mininterval=0.5) as bar:
 
             def embed(block: slice, wanted: list[int]) -> NDArray[np.float32]:

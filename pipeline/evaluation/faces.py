@@ -79,7 +79,7 @@ class Split:
         if files is not None:
             return [self._low(files.get(key), key, size_px) for key in keys]
         faces = self._full_size(rows)
-        return faces if size_px == HR_PX else _shrunk(faces, keys, size_px, self.degradation)
+        return faces if size_px == HR_PX else shrunk(faces, keys, size_px, self.degradation)
 
     def rows_at(self, size_px: int) -> NDArray[np.int64]:
         """Return the rows to compare at a size: all, and of photographs of any low resolution those that are there."""
@@ -235,11 +235,11 @@ def refuse_lacking_views(other: Split, sizes_px: Sequence[int], evaluated: Split
         )
 
 
-def parse_sizes(text: str, split: Split) -> tuple[int, ...]:
-    """Read `--sizes`, and take photographs of any low resolution along where the split has them.
+def listed_sizes(text: str) -> set[int]:
+    """Read the numbers of `--sizes`.
 
     Raises:
-        EvaluationDataError: Not numbers from 6 to 64; or too few such photographs to compare.
+        EvaluationDataError: Not numbers from 6 to 64.
     """
     try:
         sizes = {int(size) for size in text.split(",") if size.strip()}
@@ -247,6 +247,16 @@ def parse_sizes(text: str, split: Split) -> tuple[int, ...]:
         sizes = set()
     if not sizes or min(sizes) < 6 or max(sizes) > 64:
         raise EvaluationDataError(f"--sizes {text}: give whole numbers from 6 to 64 joined by commas, such as 8,16,32")
+    return sizes
+
+
+def parse_sizes(text: str, split: Split) -> tuple[int, ...]:
+    """Read `--sizes`, and take photographs of any low resolution along where the split has them.
+
+    Raises:
+        EvaluationDataError: Not numbers from 6 to 64; or too few such photographs to compare.
+    """
+    sizes = listed_sizes(text)
     if NATIVE_PX in split.vlr_files:
         _refuse_few(split.root / VLR_FOLDER, split.person[split.rows_at(NATIVE_PX)])
         sizes.add(NATIVE_PX)
@@ -258,9 +268,10 @@ def stack(faces: Sequence[Picture]) -> Tensor:
     return torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).float() / 255
 
 
-def _shrunk(
+def shrunk(
     faces: list[Picture | None], keys: list[str], size_px: int, degradation: Degradation
 ) -> list[Picture | None]:
+    """Return (s, s, 3) views of equally large faces, as `degradation` makes them; None where there is no face."""
     there = [face for face in faces if face is not None]
     if not there:
         return faces

@@ -1,0 +1,1 @@
+"""The published test sets, read as they are passed on, and the protocols that were published with them."""

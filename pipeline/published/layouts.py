@@ -1,0 +1,43 @@
+"""One table of the published protocols: how each test set is read, and at which sizes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import UserError
+from pipeline.evaluation.faces import listed_sizes
+from pipeline.published.fold_pairs import open_bin, open_xqlfw
+from pipeline.published.published_set import AS_THEY_ARE, Condition, PublishedSet
+
+Name = Literal["bin", "xqlfw"]
+LAYOUTS: dict[Name, Callable[[Path], PublishedSet]] = {
+    "bin": open_bin,
+    "xqlfw": open_xqlfw,
+}
+SHRINKING = "bin"
+"""The protocol whose faces are all of full size, so that shrinking them says something."""
+
+
+def conditions(protocol: str, sizes: str | None) -> tuple[Condition, ...]:
+    """Return at which sizes both sides are compared.
+
+    Args:
+        protocol: Its name.
+        sizes: Pixels joined by commas, for each of which one side and then both are shrunk; None: none.
+
+    Raises:
+        UserError: Sizes for a set whose faces are small by themselves.
+    """
+    if sizes is None:
+        return AS_THEY_ARE
+    if protocol != SHRINKING:
+        raise UserError(f"--sizes {sizes}: the faces of {protocol} are compared as they are; leave it out")
+    shrunk = [
+        condition
+        for size in sorted(listed_sizes(sizes))
+        for condition in (
+            Condition(f"one side at {size} px", probe_px=size),
+            Condition(f"both sides at {size} px", size, size),
+        )
+    ]
+    return (Condition("full size"), *shrunk)
