@@ -19,6 +19,7 @@ import typer
 from dsr.train_dsr import TrainConfig, train
 from engine.cli import command
 from engine.errors import UserError
+from engine.text import read_text
 from facial_rec.finetune_edgeface import finetune
 from facial_rec.finetuning.config import FinetuneConfig
 
@@ -45,7 +46,7 @@ class AblationError(UserError):
 
 def ablate(config: AblationConfig) -> None:
     """Run what is missing, then print the table."""
-    recipe = tomllib.loads(config.recipe.read_text(encoding="utf-8"))
+    recipe = tomllib.loads(read_text(config.recipe))
     if recipe.get("command") not in ("dsr", "finetune"):
         raise AblationError(f'{config.recipe}: command must be "dsr" or "finetune"; see recipes/ablations')
     root = config.out / config.recipe.stem

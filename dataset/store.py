@@ -23,6 +23,7 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.files import atomic_path, sha256_of, write_bytes, write_json
+from engine.text import read_json
 
 SIZE_PX = 112
 VERSION = 2
@@ -245,7 +246,7 @@ def _read_header(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise StoreError(f"{folder}: no packed faces ({HEADER}) here; make them with python -m dataset prepare")
     try:
-        header: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        header: dict[str, Any] = read_json(path)
         found = (header["version"], header["size_px"])
         if found == (VERSION, SIZE_PX):
             header["files"], header["sha256"]

@@ -4,7 +4,6 @@ import dataclasses
 import errno
 import importlib
 import inspect
-import json
 import os
 import sys
 import tomllib
@@ -18,6 +17,7 @@ import typer
 from typer.core import TyperCommand
 
 from engine.errors import GateError, UserError
+from engine.text import TextError, read_json, read_text
 
 C = TypeVar("C")
 
@@ -182,11 +182,12 @@ def _take_config_file(config_type: type, arguments: list[str]) -> tuple[dict[str
 
 def _read_config_file(path: Path, config_type: type) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        values = read_json(path) if path.suffix == ".json" else tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such config file; recipes stand in recipes/") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except TextError:
+        raise
+    except ValueError as error:
         raise UserError(f"{path}: not valid {path.suffix[1:] or 'TOML'} ({error}); see recipes/ for examples") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no table of options; see recipes/ for examples")

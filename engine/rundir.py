@@ -1,6 +1,5 @@
 """A run's folder: one configuration, one writer, one place to continue from."""
 
-import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from engine.cli import config_as_dict, default_options
 from engine.environment import noted
 from engine.errors import UserError
 from engine.files import write_json
+from engine.text import read_json
 
 FREE_OPTIONS = frozenset({"device", "out", "overwrite", "save_every"})
 """Options that may differ between a run and its continuation: they do not change what is learned."""
@@ -152,7 +152,7 @@ def _clear(folder: Path, files: Iterable[Path]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        value: dict[str, Any] = read_json(path)
         if not all(isinstance(value[part], dict) for part in ("options", "inputs")):
             raise ValueError("parts")
     except (ValueError, KeyError, TypeError):

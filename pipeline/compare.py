@@ -1,7 +1,6 @@
 """Set several systems against each other on the same faces: reports, or embeddings that another recogniser made."""
 
 import html
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import read_arrays, write_json, write_text
+from engine.text import read_json
 from metrics.differences import paired_difference
 from pipeline.evaluation.course import Plan, evaluate
 from pipeline.evaluation.faces import HR_PX, NATIVE_PX, Split, open_split
@@ -94,7 +94,7 @@ def _read(path: Path, config: CompareConfig) -> list[Entrant]:
         return [_read_embeddings(path, config)]
     folder = path.parent if path.name == "report.json" else path
     try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        report = read_json(folder / "report.json")
         draws = (report["protocol"]["replicates"], report["protocol"]["seed"])
         replicates = read_replicates(folder)
         return [

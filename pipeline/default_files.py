@@ -1,10 +1,10 @@
 """What a command works on when it is not told: the files that earlier commands left, by their default names."""
 
-import json
 from pathlib import Path
 
 from dsr.dsr_file import PRETRAINED, dsr_file
 from engine.errors import UserError
+from engine.text import read_json
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading.adapter import Extent, shipped_adapter
 
@@ -19,7 +19,7 @@ def choose_edgeface(given: str | None) -> str:
     for run in (FINETUNED_RUN, DSR_RUN):
         path = run / "config.json"
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))["options"]["edgeface"]
+            found = read_json(path)["options"]["edgeface"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
         return str(found[0] if isinstance(found, list) else found)

@@ -1,6 +1,5 @@
 """The whole chain in one command: faces, super-resolver, fine-tuning, evaluation."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -15,6 +14,7 @@ from engine import options
 from engine.cli import EXIT_GATE, command
 from engine.errors import UserError
 from engine.files import write_json
+from engine.text import read_json
 from facial_rec.finetuning.gates import shown
 from facial_rec.loading.sources import find_weights
 from facial_rec.validation import ranking, table_line
@@ -105,7 +105,7 @@ class _Cycle:
 
     def validation(self) -> dict[str, Any]:
         """Return the figures by size of the tuned weights on the validation people."""
-        summary = json.loads((self.tuned.parent / "summary.json").read_text(encoding="utf-8"))
+        summary = read_json(self.tuned.parent / "summary.json")
         return shown(summary["after"])
 
 

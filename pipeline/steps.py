@@ -1,7 +1,6 @@
 """Commands run one after another, each skipped while its result is there and its inputs are unchanged."""
 
 import hashlib
-import json
 import shlex
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 from engine.cli import EXIT_INTERRUPTED
 from engine.errors import UserError
 from engine.files import sha256_of, write_json
+from engine.text import read_json
 
 RECORD = ".step.json"
 
@@ -97,7 +97,7 @@ def _record(step: Step) -> dict[str, Any] | None:
     if not _place(step).is_file():
         return None
     try:
-        record: dict[str, Any] = json.loads(_place(step).read_text(encoding="utf-8"))
+        record: dict[str, Any] = read_json(_place(step))
         before = record.pop("before", None)
         unchanged = before is not None and before["folder"] == _fingerprint(step.output.parent)
         earlier: dict[str, Any] | None = before["record"] if unchanged else record

@@ -1,6 +1,5 @@
 """Threshold files: a threshold with what it was chosen for, which other systems refuse."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from dataset.photographs.align import FACE_PX
 from dataset.views.resolution import LARGEST_VLR_PX
 from engine.errors import UserError
 from engine.files import write_json
+from engine.text import TextError, read_json
 
 SCHEMA = "dsr-edgeface/threshold/2"
 
@@ -66,12 +66,12 @@ def read_threshold(path: Path) -> ThresholdFile:
     """Read a threshold file.
 
     Raises:
-        ThresholdError: Missing, or not such a file.
+        ThresholdError: Missing, or not such a file; TextError: it is no text.
     """
     if not path.is_file():
         raise ThresholdError(f"{path}: no such threshold file; make it with python -m pipeline choose-threshold")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         if values.pop("schema") != SCHEMA:
             raise ValueError("schema")
         values["by_size"] = {int(size): float(value) for size, value in values["by_size"].items()}
@@ -80,6 +80,8 @@ def read_threshold(path: Path) -> ThresholdFile:
             raise ValueError("range")
         if not isinstance(chosen.flip, bool):
             raise ValueError("flip")
+    except TextError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ThresholdError(f"{path}: not a threshold file of {SCHEMA}; choose it again") from None
     return chosen

@@ -20,6 +20,7 @@ from dataset.photographs.image_files import read_encoded
 from dataset.photographs.intake import gather
 from dataset.photographs.layout import INDEX, SPLITS
 from dataset.photographs.photograph_folders import SUFFIXES, ending, is_photograph_name
+from engine.text import first_lines, read_lines
 
 _NUMBERED = re.compile(r"(\S+\.\w+)[ \t]+(\d+)\s*")
 _LOOKED_AT = 1000
@@ -159,13 +160,8 @@ def _identity_list(folder: Path) -> Path | None:
 
 
 def _is_numbered(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            lines = file.read(400).decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return False
-    whole = lines[:-1] or lines
-    return bool(whole) and all(_NUMBERED.fullmatch(line) for line in whole)
+    lines = [line for line in first_lines(path) if line.strip()]
+    return bool(lines) and all(_NUMBERED.fullmatch(line) for line in lines)
 
 
 def _is_partition(path: Path) -> bool:
@@ -175,7 +171,7 @@ def _is_partition(path: Path) -> bool:
 def _read_numbered(path: Path) -> dict[str, int]:
     """Read lines of a file's name and a number."""
     table: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         match = _NUMBERED.fullmatch(line)
         if match:
             if table.setdefault(match[1], int(match[2])) != int(match[2]):

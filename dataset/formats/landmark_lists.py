@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from dataset.formats.source import FormatError, Landmarks
 from dataset.photographs.intake import read_landmarks
+from engine.text import first_lines, read_lines
 
 _CELEBA_HEADER = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x"
 _PLAIN = re.compile(r"^(\S+\.\w+)[\s,]+(?:(\d+)[\s,]+)?((?:-?\d+(?:\.\d+)?[\s,]+){9}-?\d+(?:\.\d+)?)\s*$")
-_HEAD_BYTES = 2000
 
 
 def is_landmark_list(path: Path) -> bool:
@@ -33,13 +33,14 @@ def read_any_landmarks(path: Path) -> dict[str, Landmarks]:
     Raises:
         FormatError: It is none, or a line is not of its kind.
         IntakeError: Likewise, of the own kind.
+        TextError: It is no text.
     """
     kind = _kind(path)
     if kind == "CelebA":
-        return _read(path, _lines(path)[2:], 3)
+        return _read(path, read_lines(path)[2:], 3)
     if kind == "VGGFace2":
-        return _read(path, _lines(path)[1:], 2)
-    return _read(path, _lines(path), 1) if kind == "plain" else read_landmarks(path)
+        return _read(path, read_lines(path)[1:], 2)
+    return _read(path, read_lines(path), 1) if kind == "plain" else read_landmarks(path)
 
 
 def named_as(table: dict[str, Landmarks], images: Iterable[str]) -> dict[str, Landmarks]:
@@ -49,14 +50,7 @@ def named_as(table: dict[str, Landmarks], images: Iterable[str]) -> dict[str, La
 
 
 def _kind(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES).decode(
-                "utf-8-sig", "strict" if path.stat().st_size <= _HEAD_BYTES else "ignore"
-            )
-    except (OSError, UnicodeDecodeError):
-        return ""
-    lines = head.splitlines()
+    lines = first_lines(path)
     if len(lines) > 1 and " ".join(lines[1].split()).startswith(_CELEBA_HEADER):
         return "CelebA"
     if lines and lines[0].replace(" ", "").upper().startswith("NAME_ID,P1X,P1Y"):
@@ -84,10 +78,3 @@ def _read(path: Path, lines: Iterable[str], first: int) -> dict[str, Landmarks]:
     if not table:
         raise FormatError(f"{path}: a list of landmarks without a line")
     return table
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise FormatError(f"{path}: not UTF-8 text; save it as UTF-8") from None

@@ -11,6 +11,7 @@ from dataset.formats.source import Record, Source
 from dataset.photographs.image_files import ImageError
 from dataset.photographs.layout import LayoutError, identify
 from dataset.photographs.photograph_folders import is_photograph_name, passed_over_as
+from engine.text import decode_text
 
 _PERSON_KEYS = ("person", "identity", "label", "class", "cls", "person_id", "identity_id", "class_id", "subject_id")
 """Where a sample's JSON says whose face it is; the first that is there."""
@@ -125,7 +126,7 @@ def _person_of(said: dict[str, Member], read: Read) -> tuple[str, str]:
         try:
             if member.size > _MOST_SIDE_BYTES:
                 raise ValueError("too large")
-            text = read(Record(member.name, "", member)).decode("utf-8").strip()
+            text = decode_text(read(Record(member.name, "", member)), member.name).strip()
             value = text if kind == "cls" else _from_json(json.loads(text))
         except (ValueError, RecursionError, ImageError) as error:
             return "", f"its .{kind} cannot be read ({' '.join(str(error).split())[:80]})"

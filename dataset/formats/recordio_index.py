@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.text import TextError, read_lines, read_text
+
 
 @dataclass(frozen=True)
 class Walk:
@@ -40,7 +42,7 @@ class Entries:
 def read_index(path: Path) -> list[tuple[int, int]] | None:
     """Read lines of key and offset; None where the file has others."""
     try:
-        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [line.split() for line in read_lines(path) if line.strip()]
         return [(int(key), int(offset)) for key, offset in rows]
     except ValueError:
         return None
@@ -49,7 +51,7 @@ def read_index(path: Path) -> list[tuple[int, int]] | None:
 def read_people(path: Path) -> int | None:
     """Read the number of people from `property`; None without such a file."""
     try:
-        return int(path.read_text(encoding="utf-8").split(",")[0])
+        return int(read_text(path).split(",")[0])
     except (OSError, ValueError):
         return None
 
@@ -63,8 +65,8 @@ def read_names(path: Path) -> dict[int, str]:
     if not path.is_file():
         return {}
     try:
-        rows = [line.rstrip("\n").split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError:
+        rows = [line.split("\t") for line in read_lines(path)]
+    except TextError:
         return {}
     names: dict[int, str] = {}
     for number, row in enumerate(rows, 1):

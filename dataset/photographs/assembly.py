@@ -29,6 +29,7 @@ from dataset.views.degrade import shrink
 from dataset.views.resize import FACE_PX
 from engine.errors import UserError
 from engine.files import write_json
+from engine.text import read_json
 from engine.threads import one_thread
 
 RECORD = "prepare.json"
@@ -245,7 +246,7 @@ def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except ValueError:
         record = None
     return record if isinstance(record, dict) else {}

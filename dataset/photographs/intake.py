@@ -1,6 +1,5 @@
 """Photographs as users have them: found, named, attributed to people, read and aligned."""
 
-import csv
 import hashlib
 import re
 import unicodedata
@@ -19,6 +18,7 @@ from dataset.photographs.layout import INDEX, LayoutError, identify, one_name, r
 from dataset.photographs.photograph_folders import Photographs, find_photographs, look_through
 from engine.errors import UserError
 from engine.files import sha256_of
+from engine.text import read_table
 
 FindLandmarks = Callable[[str, NDArray[np.uint8]], list[NDArray[np.float64]]]
 """From a photograph's path below its folder and its (H, W, 3) RGB pixels to the five landmarks (5, 2) of each face in
@@ -178,18 +178,14 @@ def read_landmarks(path: Path) -> dict[str, NDArray[np.float64]]:
         A photograph's path below its folder to its (5, 2) landmarks.
 
     Raises:
-        IntakeError: The file is missing or not UTF-8 CSV, a column is missing, or a value is not a number.
+        IntakeError: The file is missing, a column is missing, or a value is not a number.
+        TextError: It is no CSV.
     """
     if not path.is_file():
         raise IntakeError(f"{path}: no such list of landmarks; check the path")
     table: dict[str, NDArray[np.float64]] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            for row in reader:
-                table[row.get("image") or row.get("file") or ""] = _points(path, reader.line_num, row)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise IntakeError(f"{path}: not a UTF-8 CSV file ({error}); save it as CSV UTF-8") from None
+    for line, row in read_table(path, ("image", "file", *_COLUMNS)):
+        table[row.get("image") or row.get("file") or ""] = _points(path, line, row)
     if not table:
         raise IntakeError(f"{path}: no landmarks in it; expected image,{','.join(_COLUMNS)}")
     return table

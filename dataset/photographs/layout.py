@@ -10,7 +10,6 @@
 A person comes from the index, else from the first sub-folder, else from a pattern on the file's name.
 """
 
-import csv
 import os
 import re
 import unicodedata
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from dataset.photographs.photograph_folders import find_photographs
 from engine.errors import UserError
+from engine.text import read_table
 
 SPLITS = ("train", "val", "test")
 HR_FOLDER, VLR_FOLDER, INDEX, PAIRS = "hr_images", "vlr_images", "index.csv", "pairs.txt"
@@ -154,24 +154,21 @@ def identify(folder: Path, images: list[str], pattern: str | None) -> tuple[list
 
 
 def read_index(path: Path, folder: Path) -> list[dict[str, str]]:
-    """Read an index CSV: UTF-8, a header with `image` and `person`, further columns kept.
+    """Read an index CSV: a header with `image` and `person`, further columns kept.
 
     Args:
         path: The CSV file.
         folder: The images are paths below it.
 
     Raises:
-        LayoutError: Not such a CSV, an empty field, an image named twice or missing.
+        LayoutError: An empty field, an image named twice or missing.
+        TextError: It is no CSV.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise LayoutError(f"{path}: not a UTF-8 CSV file ({error}); save it as CSV UTF-8") from None
+    rows = read_table(path, ("image", "person", "source"))
     seen: set[str] = set()
-    for line, row in enumerate(rows, 2):
+    for line, row in rows:
         image, person = row.get("image"), row.get("person")
-        if not image or not person or None in row or None in row.values():
+        if not image or not person:
             raise LayoutError(f"{path}, line {line}: expected the columns image and person, found {row}; mend the line")
         if image in seen:
             raise LayoutError(f"{path}, line {line}: {image} is named twice; remove one line")
@@ -180,7 +177,7 @@ def read_index(path: Path, folder: Path) -> list[dict[str, str]]:
         seen.add(image)
     if not rows:
         raise LayoutError(f"{path}: no lines below the header; expected the columns image and person")
-    return rows
+    return [row for _, row in rows]
 
 
 def _person_of(stem: str, pattern: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from engine.errors import UserError
 from engine.files import write_text
+from engine.text import read_lines
 
 
 class PairsError(UserError):
@@ -53,13 +54,11 @@ def read_pairs(path: Path) -> list[Pair]:
 
     Raises:
         PairsError: The file is missing, or a line is not of the format.
+        TextError: It is no text.
     """
     if not path.is_file():
         raise PairsError(f"{path}: no such list of pairs; check the path")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise PairsError(f"{path}: not UTF-8 text; expected LFW's pairs.txt") from None
+    lines = read_lines(path)
     folds, size = _read_first_line(path, lines)
     pairs: list[Pair] = []
     for number, line in enumerate(lines[1:], 2):

@@ -8,6 +8,7 @@ from dataset.photographs.layout import Face
 from dataset.photographs.pairs import Pair
 from dataset.photographs.problems import Problem
 from engine.errors import UserError
+from engine.text import read_lines
 
 
 class SelectionError(UserError):
@@ -15,19 +16,17 @@ class SelectionError(UserError):
 
 
 def read_names(path: Path | None) -> list[str]:
-    """Return the lines of a UTF-8 text file without blank ones; no file, no lines.
+    """Return the lines of a text file without blank ones; no file, no lines.
 
     Raises:
-        SelectionError: The file is missing, not text, or empty.
+        SelectionError: The file is missing or empty.
+        TextError: It is no text.
     """
     if path is None:
         return []
     if not path.is_file():
         raise SelectionError(f"{path}: no such list; expected a text file, one name a line")
-    try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise SelectionError(f"{path}: not UTF-8 text; expected one name a line") from None
+    names = [line.strip() for line in read_lines(path) if line.strip()]
     if not names:
         raise SelectionError(f"{path}: no names in it; expected one a line")
     return names

@@ -1,10 +1,10 @@
 """What a data set of synthetic faces tells of how it was drawn."""
 
-import json
 from pathlib import Path
 
 from dataset.photographs.assembly import RECORD
 from engine.errors import UserError
+from engine.text import read_json
 
 _NAME = "person_{:05d}"
 
@@ -26,7 +26,7 @@ def synthetic_seed(dataset: Path) -> int:
         UserError: Its faces are not synthetic, or nothing says how they were made.
     """
     try:
-        made_of = json.loads((dataset / RECORD).read_text(encoding="utf-8"))["made_of"]
+        made_of = read_json(dataset / RECORD)["made_of"]
         if "synthetic" in made_of:
             return int(made_of["seed"])
     except (OSError, ValueError, KeyError, TypeError):

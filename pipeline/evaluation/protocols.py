@@ -1,6 +1,5 @@
 """Which comparisons an evaluation makes: pairs and searches, from the folders by default or from lists."""
 
-import csv
 import hashlib
 import json
 import posixpath
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from dataset.photographs.pairs import read_pairs
 from engine.errors import UserError
 from engine.files import write_text
+from engine.text import read_lines, read_table
 from metrics.comparisons import mean_templates
 from metrics.folds import tenths
 
@@ -119,9 +119,9 @@ def read_image_sets(path: Path, keys: list[str], person: NDArray[np.int64], miss
     Raises:
         ProtocolError: No such file or columns, missing images, a set with images of two people or the name of an image.
     """
-    lines = _read_columns(path, ("set", "image"), "sets")
-    rows = _rows_of(path, [line["image"] for line in lines], keys, missing_to)
-    names, number = np.unique([line["set"] for line in lines], return_inverse=True)
+    table = [row for _, row in _read_columns(path, ("set", "image"), "sets")]
+    rows = _rows_of(path, [row["image"] for row in table], keys, missing_to)
+    names, number = np.unique([row["set"] for row in table], return_inverse=True)
     twice = [pair for pair, count in Counter(zip(number.tolist(), rows.tolist(), strict=True)).items() if count > 1]
     if twice:
         name, image = str(names[twice[0][0]]), keys[twice[0][1]]
@@ -176,9 +176,10 @@ def read_image_list(path: Path, keys: list[str], missing_to: Path) -> NDArray[np
         ProtocolError: An empty list, or names of missing images (all are listed in a file).
     """
     if path.suffix.lower() == ".csv":
-        names = [line["image"] for line in _read_columns(path, ("image",), "images")]
+        names = [row["image"] for _, row in _read_columns(path, ("image",), "images")]
     else:
-        names = [line.strip() for line in _read_lines(path, "images") if line.strip()]
+        _refuse_no_list(path, "images")
+        names = [line.strip() for line in read_lines(path) if line.strip()]
     if not names:
         raise ProtocolError(f"{path}: no image named in it; write one name below hr_images a line")
     rows = list(dict.fromkeys(_rows_of(path, names, keys, missing_to).tolist()))
@@ -245,37 +246,35 @@ def default_search_plan(person: NDArray[np.int64], enrolled_images: int = 1) -> 
 
 def _read_csv_pairs(path: Path) -> list[tuple[str, str, bool, int]]:
     entries = []
-    for number, line in enumerate(_read_columns(path, ("first", "second", "same"), "pairs"), 2):
-        same, fold = _SAME_WORDS.get(line["same"].lower()), line.get("fold") or "0"
-        if same is None or not fold.isdigit():
-            raise ProtocolError(f"{path}, row {number}: {line} is no pair; same is 1 or 0 (yes, no), fold a number")
-        entries.append((line["first"], line["second"], same, int(fold)))
+    for line, row in _read_columns(path, ("first", "second", "same"), "pairs"):
+        same, fold = _SAME_WORDS.get(row["same"].lower()), row.get("fold") or "0"
+        if same is None or not fold.isdecimal():
+            raise ProtocolError(f"{path}, line {line}: {row} is no pair; same is 1 or 0 (yes, no), fold a number")
+        entries.append((row["first"], row["second"], same, int(fold)))
     return entries
 
 
-def _read_columns(path: Path, needed: tuple[str, ...], what: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV whose needed columns are all filled."""
-    table = csv.DictReader(_read_lines(path, what))
-    table.fieldnames = [(name or "").strip().lower() for name in table.fieldnames or []]
-    lacking = [name for name in needed if name not in table.fieldnames]
+def _read_columns(path: Path, needed: tuple[str, ...], what: str) -> list[tuple[int, dict[str, str]]]:
+    """Return the rows of a CSV whose needed columns are all filled, each with the number of its line."""
+    _refuse_no_list(path, what)
+    rows = [
+        (line, {name: value.strip() for name, value in row.items()})
+        for line, row in read_table(path, (*needed, "fold"))
+    ]
+    if not rows:
+        raise ProtocolError(f"{path}: nothing below the header, which needs {','.join(needed)}")
+    lacking = [name for name in needed if name not in rows[0][1]]
     if lacking:
         raise ProtocolError(f"{path}: no column {lacking[0]!r}; the header needs {','.join(needed)}")
-    rows = [{key: (value or "").strip() for key, value in line.items() if key} for line in table]
-    for number, row in enumerate(rows, 2):
+    for line, row in rows:
         if not all(row[name] for name in needed):
-            raise ProtocolError(f"{path}, row {number}: {row} lacks a value of {','.join(needed)}")
-    if not rows:
-        raise ProtocolError(f"{path}: nothing below the header")
+            raise ProtocolError(f"{path}, line {line}: {row} lacks a value of {','.join(needed)}")
     return rows
 
 
-def _read_lines(path: Path, what: str) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
-    except FileNotFoundError:
-        raise ProtocolError(f"{path}: no such list of {what}; check the path") from None
-    except (UnicodeDecodeError, OSError) as error:
-        raise ProtocolError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+def _refuse_no_list(path: Path, what: str) -> None:
+    if not path.exists():
+        raise ProtocolError(f"{path}: no such list of {what}; check the path")
 
 
 def _rows_of(path: Path, names: list[str], keys: list[str], missing_to: Path) -> NDArray[np.int64]:

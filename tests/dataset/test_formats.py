@@ -284,6 +284,14 @@ def test_webdataset_shards_say_whose_a_sample_is(tmp_path):
     assert "no .cls or .json" in said and "second image of the key b" in said and ".json cannot be read" in said
 
 
+def test_a_sample_is_of_the_same_person_whatever_editor_wrote_its_label(tmp_path):
+    labels = [("Zoë", encoding) for encoding in ("utf-8", "utf-8-sig", "utf-16")]
+    files = [(f"{number}.cls", f"{name}\r\n".encode(encoding)) for number, (name, encoding) in enumerate(labels)]
+    files += [(f"{number}.png", image) for number, (_, image) in enumerate(FACES[:3])]
+    source = opened(write_tar(tmp_path / "a.tar", files), "webdataset")
+    assert [record.person for record in source.records] == ["Zoë"] * 3
+
+
 @pytest.mark.parametrize("bare", [True, False])
 @pytest.mark.parametrize("names", [None, ["Ann", "Bob", "Cy"]])
 def test_parquet_is_read_with_bare_and_wrapped_images_and_names_of_classes(tmp_path, bare, names):

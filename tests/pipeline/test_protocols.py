@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from engine.text import TextError
 from pipeline.compare import main as compare_main
 from pipeline.evaluate_dataset import main as evaluate_main
 from pipeline.evaluation.protocols import ProtocolError, read_image_list, read_image_sets, read_pair_list
@@ -42,7 +43,7 @@ def test_a_set_is_the_unit_mean_of_its_images(tmp_path):
         ([["set", "image"], ["s", "a/0"], ["s", "b/0"]], "two people"),
         ([["set", "image"], ["a/0", "a/0"]], "name of an image"),
         ([["set", "picture"], ["s", "a/0"]], "no column 'image'"),
-        ([["set", "image"], ["", "a/0"]], "row 2"),
+        ([["set", "image"], ["", "a/0"]], "line 2"),
         ([["set", "image"]], "nothing below the header"),
         ([["set", "image"], ["s", "c/9"]], "missing_images.txt"),
     ],
@@ -58,7 +59,7 @@ def test_pairs_that_contradict_each_other_are_refused_and_other_files_too(tmp_pa
     with pytest.raises(ProtocolError, match="as one person and as two"):
         read_pair_list(path, KEYS, tmp_path)
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(ProtocolError, match="cannot be read as UTF-8"):
+    with pytest.raises(TextError, match="line 1: not UTF-16 text"):
         read_image_list(tmp_path / "list.txt", KEYS, tmp_path)
 
 
