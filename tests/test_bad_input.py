@@ -1,6 +1,7 @@
 import pytest
 
-from benchmarks.bad_input import CASES, PAGE, kept_promise, table, try_cases
+from benchmarks.bad_input import PAGE, kept_promise, table, try_cases
+from benchmarks.bad_input_cases import CASES
 
 
 @pytest.mark.slow
