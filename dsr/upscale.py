@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from dataset.photographs.image_files import ImageError, read_image, write_png
+from dataset.photographs.image_files import write_png
 from dataset.photographs.photograph_folders import Photographs, find_photographs, tell_failures
+from dataset.photographs.seen_faces import FaceReader, SeenFace
 from dataset.views.degrade import enlarge, shrink
 from dataset.views.resolution import LARGEST_VLR_PX
 from dsr.dsr_file import load_dsr
@@ -26,17 +27,19 @@ from engine.errors import UserError
 
 @dataclass(frozen=True)
 class UpscaleConfig:
-    """Restore face crops to 112x112 with a trained super-resolver.
+    """Restore faces to 112x112 with a trained super-resolver.
 
-    The crops should be aligned like the training faces (ArcFace's five-point template). Any size and colour mode is
-    read; of a crop that is not square the middle is taken; larger ones than 32 px are only resized, for they carry
-    more than the super-resolver was trained for. Files that cannot be read are named and the others go on;
-    then the exit code is 1.
+    The largest face of each picture is found and aligned like the training faces (ArcFace's five-point template).
+    Pictures of 112x112, and those of up to 112 px in which no face is found, are taken for aligned crops; how many were
+    taken for what is said. Of a crop that is not square the middle is taken; faces larger than 32 px are only resized,
+    for they carry more than the super-resolver was trained for. Files that cannot be read or show no face are named and
+    the others go on; then the exit code is 1.
     """
 
     source: Annotated[Path, typer.Argument(help="An image, or a folder of images (with its sub-folders).")]
     out: Annotated[Path, typer.Argument(help="A .png file, or the folder that receives one PNG an image.")]
     dsr: Annotated[str, typer.Option(help="Super-resolver; 'default' is the one shipped.")] = "default"
+    crops: options.Crops = False
     device: options.Device = "auto"
     overwrite: Annotated[bool, typer.Option(help="Replace files that are already there.")] = False
 
@@ -52,21 +55,23 @@ def upscale(config: UpscaleConfig) -> int:
     device = pick_device(config.device)
     model = load_dsr(config.dsr, device)
     failed = list(found.problems.values())
+    reader = FaceReader(crops=config.crops, prepared=True)
     for source, target in tqdm(
         list(zip(found.paths, targets, strict=True)), unit="face", desc="upscale", disable=len(targets) < 2
     ):
         try:
-            write_png(target, _restore_file(model, source, device))
-        except ImageError as error:
+            write_png(target, _restore_face(model, reader.read(source)[0], device))
+        except UserError as error:
             failed.append(str(error))
     code = tell_failures(failed)
-    print(f"{len(targets) + len(found.problems) - len(failed)} restored to {config.out}, {len(failed)} failed")
+    restored = len(targets) + len(found.problems) - len(failed)
+    print(f"{restored} restored to {config.out}, {len(failed)} failed; {reader.summary()}")
     return code
 
 
 @torch.no_grad()
-def _restore_file(model: DSR, source: Path, device: torch.device) -> NDArray[np.uint8]:
-    image = torch.from_numpy(read_image(source)).to(device).permute(2, 0, 1)[None].float() / 255
+def _restore_face(model: DSR, face: SeenFace, device: torch.device) -> NDArray[np.uint8]:
+    image = torch.from_numpy(face.tensor()).to(device)
     side = min(image.shape[2:])
     top, left = (image.shape[2] - side) // 2, (image.shape[3] - side) // 2
     restored = restore(model, image[:, :, top : top + side, left : left + side])

@@ -27,6 +27,7 @@ SmallBias = Annotated[bool, typer.Option(help="Draw small sizes more often (dens
 Degradation = Annotated[
     Literal["clean", "real"], typer.Option(help="clean: bicubic; real: also blur, noise, JPEG, misalignment.")
 ]
+Crops = Annotated[bool, typer.Option("--crops", help="The pictures are aligned crops: look for no faces in them.")]
 Jitter = Annotated[float, typer.Option(min=0, max=2, help="Augmentation: pose, light and colour; 0 is off.")]
 Blend = Annotated[float, typer.Option(min=0, max=1, help="Augmentation: share of faces blended with others.")]
 Cutout = Annotated[float, typer.Option(min=0, max=1, help="Augmentation: share of faces with a patch hidden.")]

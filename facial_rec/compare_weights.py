@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dataset.photographs.layout import LayoutError, identify
 from dataset.photographs.photograph_folders import find_photographs, tell_failures
+from dataset.photographs.seen_faces import FaceReader
 from engine import options
 from engine.cli import command
 from engine.device import pick_device
@@ -27,7 +28,8 @@ _FAR = 0.01
 class CompareConfig:
     """Compare two weights files: cosine of their embeddings, and how well each tells people apart.
 
-    Photographs that cannot be read are named and left out; then the exit code is 1.
+    Pictures are taken as `embed` takes them. Photographs that cannot be read or show no face are named and left out;
+    then the exit code is 1.
     """
 
     first: Annotated[str, typer.Argument(help="Weights: a path, a bare name or an hf:// address.")]
@@ -35,6 +37,7 @@ class CompareConfig:
     faces: Annotated[Path, typer.Argument(help="Folder of aligned faces; people's folders allow verification.")]
     limit: Annotated[int, typer.Option(min=2, max=_MOST_FACES, help="Faces used, evenly spread.")] = 1000
     batch: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 64
+    crops: options.Crops = False
     device: options.Device = "auto"
     json: Annotated[bool, typer.Option(help="Print JSON.")] = False
 
@@ -49,7 +52,8 @@ def compare_weights(config: CompareConfig) -> int:
     files, embeddings = [], []
     for name in (config.first, config.second):
         edgeface = EdgeFaceEmbedding(name, device)
-        embedded, reasons = embed_folder(edgeface, found.root, images, config.batch, flip=False)
+        reader = FaceReader(crops=config.crops, prepared=True)
+        embedded, reasons = embed_folder(edgeface, found.root, images, config.batch, False, reader)
         embeddings.append(embedded)
         files.append({"file": name, "architecture": edgeface.arch, "kind": edgeface.kind, "sha256": edgeface.sha256})
     failed = tell_failures([*found.problems.values(), *reasons.values()])
@@ -65,6 +69,7 @@ def compare_weights(config: CompareConfig) -> int:
     cosines = (embeddings[0] * embeddings[1]).sum(1)
     comparison = {
         "faces": len(images),
+        "taken": {taken.value: count for taken, count in reader.counts.items()},
         "cosine_mean": float(cosines.mean()),
         "cosine_least": float(cosines.min()),
         "least_like_face": images[int(cosines.argmin())],
@@ -81,6 +86,7 @@ def compare_weights(config: CompareConfig) -> int:
         f"{len(images)} faces: cosine mean {comparison['cosine_mean']:.6f}, least {comparison['cosine_least']:.6f} "
         f"({comparison['least_like_face']}), largest difference {comparison['largest_difference']:.2e}"
     )
+    print(reader.summary())
     print(reason or _table([config.first, config.second], verification))
     return failed
 

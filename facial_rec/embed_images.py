@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from dataset.photographs.photograph_folders import find_photographs, tell_failures
+from dataset.photographs.seen_faces import FaceReader
 from engine import options
 from engine.cli import command
 from engine.device import pick_device
@@ -19,10 +20,11 @@ from facial_rec.loading.refusals import FacesError
 
 @dataclass(frozen=True)
 class EmbedConfig:
-    """Embed aligned faces into an .npz file with `names`, `embeddings` (N, 512, unit length) and `weights_sha256`.
+    """Embed faces into an .npz file with `names`, `embeddings` (N, 512, unit length) and `weights_sha256`.
 
-    With an adapter its hash is `adapter_sha256`, else that is empty. Photographs that cannot be read are named and left
-    out; then the exit code is 1.
+    With an adapter its hash is `adapter_sha256`, else that is empty. The largest face of each picture is found and
+    aligned; pictures of 112x112, and those of up to 112 px in which no face is found, are taken for aligned crops.
+    Photographs that cannot be read or show no face are named and left out; then the exit code is 1.
     """
 
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images (sub-folders included).")]
@@ -31,6 +33,7 @@ class EmbedConfig:
     adapter: Annotated[Path | None, typer.Option(help="Adapter made for these weights.")] = None
     batch: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 64
     flip: Annotated[bool, typer.Option(help="Add the mirror image's embedding before normalising.")] = False
+    crops: options.Crops = False
     device: options.Device = "auto"
 
 
@@ -45,7 +48,8 @@ def embed_images(config: EmbedConfig) -> int:
     found = find_photographs(config.images)
     found.tell()
     edgeface = EdgeFaceEmbedding(config.edgeface, pick_device(config.device), adapter=config.adapter)
-    embeddings, reasons = embed_folder(edgeface, found.root, found.names, config.batch, config.flip)
+    reader = FaceReader(crops=config.crops, prepared=True)
+    embeddings, reasons = embed_folder(edgeface, found.root, found.names, config.batch, config.flip, reader)
     names = [name for name in found.names if name not in reasons]
     with atomic_path(config.out) as temporary:
         np.savez(
@@ -55,7 +59,7 @@ def embed_images(config: EmbedConfig) -> int:
             weights_sha256=np.array(edgeface.sha256),
             adapter_sha256=np.array(edgeface.adapter_sha256 or ""),
         )
-    print(f"{config.out}: {len(names)} embeddings by {edgeface.arch} ({edgeface.kind})")
+    print(f"{config.out}: {len(names)} embeddings by {edgeface.arch} ({edgeface.kind}); {reader.summary()}")
     return tell_failures([*found.problems.values(), *reasons.values()])
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from dataset.photographs.image_files import ImageError, read_image
+from dataset.photographs.seen_faces import FaceReader, SeenFace
+from engine.errors import UserError
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading.refusals import FacesError
 from facial_rec.networks.edgeface import INPUT_SIZE_PX
@@ -18,29 +19,30 @@ from facial_rec.networks.edgeface import INPUT_SIZE_PX
 
 @torch.no_grad()
 def embed_folder(
-    edgeface: EdgeFaceEmbedding, folder: Path, images: list[str], batch: int, flip: bool
+    edgeface: EdgeFaceEmbedding, folder: Path, images: list[str], batch: int, flip: bool, reader: FaceReader
 ) -> tuple[NDArray[np.float32], dict[str, str]]:
-    """Embed aligned faces.
+    """Embed the largest face of each image.
 
     Args:
         edgeface: The recogniser.
         folder: Where the images are.
-        images: Their paths below it; of any size, resized to 112x112.
+        images: Their paths below it.
         batch: Faces at a time.
         flip: Whether to add the mirror image's embedding before normalising.
+        reader: Finds and aligns their faces; crops are resized to 112x112.
 
     Returns:
-        (N, 512) unit embeddings of the images that can be read, in the order of `images`, and the reasons of the
-        others, by their path below the folder.
+        (N, 512) unit embeddings of the images that can be read and show a face, in the order of `images`, and the
+        reasons of the others, by their path below the folder.
 
     Raises:
-        FacesError: None can be read.
+        FacesError: There are none.
     """
     device = next(edgeface.parameters(), torch.zeros(0)).device
     parts = []
     reasons: dict[str, str] = {}
     with tqdm(total=len(images), unit="face", disable=None) as progress:
-        for faces in _batches(folder, images, batch, reasons):
+        for faces in _batches(folder, images, batch, reasons, reader):
             faces = faces.to(device)
             embeddings = edgeface(faces)
             if flip:
@@ -52,12 +54,14 @@ def embed_folder(
     return np.concatenate(parts), reasons
 
 
-def _batches(folder: Path, images: list[str], batch: int, reasons: dict[str, str]) -> Iterator[Tensor]:
+def _batches(
+    folder: Path, images: list[str], batch: int, reasons: dict[str, str], reader: FaceReader
+) -> Iterator[Tensor]:
     faces = []
     for image in images:
         try:
-            faces.append(_face(folder / image))
-        except ImageError as error:
+            faces.append(_at_input_size(reader.read(folder / image)[0]))
+        except UserError as error:
             reasons[image] = str(error)
         if len(faces) == batch:
             yield torch.stack(faces)
@@ -66,9 +70,9 @@ def _batches(folder: Path, images: list[str], batch: int, reasons: dict[str, str
         yield torch.stack(faces)
 
 
-def _face(path: Path) -> Tensor:
-    face = torch.from_numpy(read_image(path)).permute(2, 0, 1) / 255
+def _at_input_size(seen: SeenFace) -> Tensor:
+    face = torch.from_numpy(seen.tensor())
     if face.shape[-2:] == (INPUT_SIZE_PX, INPUT_SIZE_PX):
-        return face
+        return face[0]
     size = (INPUT_SIZE_PX, INPUT_SIZE_PX)
-    return F.interpolate(face[None], size, mode="bicubic", antialias=True, align_corners=False)[0].clamp(0, 1)
+    return F.interpolate(face, size, mode="bicubic", antialias=True, align_corners=False)[0].clamp(0, 1)

@@ -34,6 +34,7 @@ class Taken(StrEnum):
 
     FOUND = "found and aligned"
     SAID = "crop (--crops)"
+    PREPARED = "crop (112x112)"
     ALIGNED = "crop (aligned already)"
     NO_FACE = "crop (the detector finds no face in it)"
     UNSEEN = "crop (no detector is installed to look)"
@@ -93,13 +94,14 @@ class FaceReader:
         min_size_px: Smallest face that is looked for; in pictures of up to 112 px always down to 12.
         threads: Threads of the detector.
         crops: All pictures are aligned crops, of any size; nothing is looked for.
+        prepared: Pictures of 112x112 are taken for crops, as those of a prepared split are.
 
     Attributes:
         counts: How many pictures were taken for what.
     """
 
-    def __init__(self, min_size_px: int = 20, threads: int = 1, crops: bool = False) -> None:
-        self._min_size_px, self._threads, self._crops = min_size_px, threads, crops
+    def __init__(self, min_size_px: int = 20, threads: int = 1, crops: bool = False, prepared: bool = False) -> None:
+        self._min_size_px, self._threads, self._crops, self._prepared = min_size_px, threads, crops, prepared
         self.counts: Counter[Taken] = Counter()
 
     def read(self, path: Path) -> list[SeenFace]:
@@ -129,6 +131,8 @@ class FaceReader:
             raise PhotographError(f"{path}: {width}x{height}, a crop needs {SMALLEST_PX} px at least")
         if self._crops:
             return [_crop(image, Taken.SAID)]
+        if self._prepared and height == width == FACE_PX:
+            return [_crop(image, Taken.PREPARED)]
         try:
             found = (self._small_faces if small else self._faces).detect(image)
         except DetectorError:
@@ -144,9 +148,12 @@ class FaceReader:
             except AlignError:
                 continue
             faces.append(SeenFace(pixels, native, each.score, Taken.FOUND, each.box, each.landmarks))
-        if faces or not small:
-            return faces or _refuse(path)
-        return [_crop(image, Taken.NO_FACE)]
+        if not faces and not small:
+            raise PhotographError(
+                f"{path}: no face of {self._min_size_px} px or more found; leave it out, or say with --crops that the "
+                "pictures are aligned crops"
+            )
+        return faces or [_crop(image, Taken.NO_FACE)]
 
     @cached_property
     def _faces(self) -> FaceDetector:
@@ -183,12 +190,6 @@ def is_aligned(image: NDArray[np.uint8], landmarks: NDArray[np.float64]) -> bool
         return False
     pixel = FACE_PX / native_size_px(landmarks, np.array(ARCFACE_TEMPLATE))
     return distance <= max(pixel, _OF_AN_ENLARGED_CROP_PX if is_enlarged(image) else ALIGNED_WITHIN_PX)
-
-
-def _refuse(path: Path | str) -> list[SeenFace]:
-    raise PhotographError(
-        f"{path}: no face found; lower --min-size, or say with --crops that the pictures are aligned crops"
-    )
 
 
 def _crop(image: NDArray[np.uint8], taken: Taken) -> SeenFace:

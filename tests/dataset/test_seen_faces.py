@@ -76,8 +76,17 @@ def test_without_a_detector_small_pictures_are_crops_and_it_is_said(monkeypatch:
     assert reader.summary() == "pictures: 1 crop (no detector is installed to look)"
 
 
+def test_pictures_of_the_size_of_prepared_faces_are_none_to_look_at_where_it_is_said(
+    photographs: list[Image.Image],
+) -> None:
+    reader, picture = FaceReader(prepared=True), resized(photographs[0], 112)
+    assert reader.find(picture, "face")[0].pixels is picture
+    reader.find(resized(photographs[0], 111), "photograph")
+    assert reader.summary() == "pictures: 1 found and aligned, 1 crop (112x112)"
+
+
 def test_an_empty_large_picture_is_refused_with_the_way_out() -> None:
-    with pytest.raises(PhotographError, match="no face found; lower --min-size, or say with --crops"):
+    with pytest.raises(PhotographError, match="no face of 20 px or more found; leave it out, or say with --crops"):
         FaceReader().find(np.full((200, 200, 3), 90, np.uint8), "sky.png")
 
 

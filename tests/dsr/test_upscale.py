@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from dataset.photographs.image_files import read_image
+from dataset.photographs.seen_faces import FaceReader
 from dsr.dsr_file import save_dsr
 from dsr.network import DSR
 from dsr.upscale import main, restore
@@ -38,10 +39,28 @@ def test_a_folder_keeps_its_shape_and_any_size_and_mode_becomes_112(tmp_path: Pa
     picture(tmp_path / "in" / "b/y.png", (16, 20), "L")
     picture(tmp_path / "in" / "z.png", (40, 40), "RGBA")
     picture(tmp_path / "in" / "w.png", (300, 200), "RGB")
-    assert call(str(tmp_path / "in"), str(tmp_path / "out"), "--dsr", weights, "--device", "cpu") == 0
+    assert call(str(tmp_path / "in"), str(tmp_path / "out"), "--dsr", weights, "--device", "cpu", "--crops") == 0
     found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
     assert found == ["a/x.png", "b/y.png", "w.png", "z.png"]
     assert {read_image(tmp_path / "out" / name).shape for name in found} == {(112, 112, 3)}
+
+
+def test_faces_are_found_and_aligned_first_and_crops_stay_as_they_are(
+    shared: Path, tmp_path: Path, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photograph = Image.open(sorted((shared / "faces/lfw_raw").glob("*/*_0001.jpg"))[0])
+    (tmp_path / "in").mkdir()
+    photograph.save(tmp_path / "in/large.png")
+    photograph.resize((60, 60), Image.Resampling.BICUBIC).save(tmp_path / "in/small.png")
+    picture(tmp_path / "in/crop.png", (16, 16))
+    picture(tmp_path / "in/nobody.png", (200, 200))
+    assert call(str(tmp_path / "in"), str(tmp_path / "out"), "--dsr", weights, "--device", "cpu") == 1
+    printed = capsys.readouterr()
+    assert "pictures: 2 found and aligned, 1 crop (the detector finds no face in it)" in printed.out
+    assert "nobody.png: no face of 20 px or more found" in printed.err
+    large, small = (read_image(tmp_path / f"out/{name}.png").astype(int) for name in ("large", "small"))
+    (face,) = FaceReader().read(tmp_path / "in/large.png")
+    assert np.abs(large - face.pixels).max() <= 1 and np.abs(large - small).mean() < 25
 
 
 def test_a_damaged_file_is_named_and_the_others_go_on(

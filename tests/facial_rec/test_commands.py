@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from dataset.photographs.seen_faces import FaceReader
 from engine.files import sha256_of
 from facial_rec import compare_weights, convert_weights, embed_images, get_weights, inspect_weights, list_weights
 from facial_rec.inspect_weights import describe
@@ -127,6 +128,24 @@ def test_embed_writes_names_and_unit_embeddings(xxs_file, faces, tmp_path):
     assert run(embed_images.main, faces, tmp_path / "out.csv", "--edgeface", xxs_file) == 2
 
 
+def test_embed_finds_and_aligns_faces_in_photographs_and_says_how_many(shared, xxs_file, tmp_path, capsys):
+    photograph = sorted((shared / "faces/lfw_raw").glob("*/*_0001.jpg"))[0]
+    (tmp_path / "in").mkdir()
+    Image.open(photograph).save(tmp_path / "in/photograph.png")
+    Image.fromarray(FaceReader().read(photograph)[0].pixels).save(tmp_path / "in/aligned.png")
+    Image.new("RGB", (300, 300)).save(tmp_path / "in/nobody.png")
+    options = ["--edgeface", xxs_file, "--device", "cpu"]
+    assert run(embed_images.main, tmp_path / "in", tmp_path / "out.npz", *options) == 1
+    printed = capsys.readouterr()
+    assert "2 embeddings" in printed.out and "pictures: 1 found and aligned, 1 crop (112x112)" in printed.out
+    assert "nobody.png: no face of 20 px or more found" in printed.err
+    with np.load(tmp_path / "out.npz") as stored:
+        assert stored["names"].tolist() == ["aligned.png", "photograph.png"]
+        assert stored["embeddings"][0] @ stored["embeddings"][1] > 0.9999
+    assert run(embed_images.main, tmp_path / "in", tmp_path / "out.npz", *options, "--crops") == 0
+    assert "pictures: 3 crop (--crops)" in capsys.readouterr().out
+
+
 def test_embed_records_the_adapter_too(xxs, xxs_file, faces, tmp_path):
     adapter = tmp_path / "a.safetensors"
     write_adapter(adapter, xxs, xxs | {"head.fc.bias": xxs["head.fc.bias"] + 0.1}, {})
@@ -143,6 +162,7 @@ def test_compare_finds_a_copy_equal(xxs_file, converted, faces, capsys):
     assert run(compare_weights.main, xxs_file, converted["safetensors"], faces, "--json") == 0
     compared = json.loads(capsys.readouterr().out)
     assert compared["cosine_least"] > 0.99999 and compared["faces"] == 4
+    assert compared["taken"] == {"crop (112x112)": 4}
     first, second = compared["files"]
     assert first["auc"] == second["auc"] and first["genuine_pairs"] == 2 and first["tar_at_far_0.01"] is None
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dataset.photographs.pairs import read_pairs
+from dataset.photographs.seen_faces import FaceReader
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.embedding_in_batches import embed_folder
 from metrics.folds import fold_accuracy
@@ -20,7 +21,9 @@ def test_official_weights_reach_their_published_accuracy(name, shared):
     pairs = read_pairs(faces / "pairs.txt")
     pairs = [pair for pair in pairs if all((faces / f"{key}.jpg").is_file() for key in pair.keys)]
     images = sorted({f"{key}.jpg" for pair in pairs for key in pair.keys})
-    embeddings = embed_folder(EdgeFaceEmbedding(shared / "weights" / f"{name}.pt"), faces, images, 64, flip=True)
+    edgeface = EdgeFaceEmbedding(shared / "weights" / f"{name}.pt")
+    embeddings, reasons = embed_folder(edgeface, faces, images, 64, True, FaceReader(prepared=True))
+    assert reasons == {}
     of = dict(zip(images, embeddings, strict=True))
     scores = np.array([of[f"{pair.keys[0]}.jpg"] @ of[f"{pair.keys[1]}.jpg"] for pair in pairs])
     same, folds = np.array([pair.same for pair in pairs]), np.array([pair.fold for pair in pairs])
