@@ -1,11 +1,13 @@
 """Figures of score sets: verification, identification, folds, intervals, searches. NumPy only.
 
 The ideas stand in files of their own: `verification` (1:1), `folds` (LFW's accuracy), `identification` (1:N),
-`bootstrap` (intervals and paired differences).
+`retrieval` (1:N among images), `templates` (sets of images), `bootstrap` (intervals and paired differences).
 """
 
 from metrics.folds import FoldAccuracy, best_threshold, fold_accuracy
 from metrics.identification import OpenSetRates, Searches, cmc, fnir_at_fpir, open_set, searches
+from metrics.retrieval import Retrieval, average_precision, retrieve
+from metrics.templates import media_templates
 from metrics.verification import (
     DetectionCost,
     Eer,
@@ -30,11 +32,13 @@ __all__ = [
     "ErrorRates",
     "FoldAccuracy",
     "OpenSetRates",
+    "Retrieval",
     "Roc",
     "ScoreError",
     "Searches",
     "TarAtFar",
     "auc",
+    "average_precision",
     "best_accuracy",
     "best_threshold",
     "cmc",
@@ -44,7 +48,9 @@ __all__ = [
     "error_rates",
     "fnir_at_fpir",
     "fold_accuracy",
+    "media_templates",
     "open_set",
+    "retrieve",
     "roc",
     "searches",
     "sort_scores",

@@ -20,7 +20,8 @@ from pipeline.default_files import choose_dsr, choose_edgeface, choose_finetuned
 from pipeline.evaluation.embedder import Embedder
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.embedding_processes import several
-from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_split, parse_sizes
+from pipeline.evaluation.faces import HR_PX, EvaluationDataError, Split, open_split
+from pipeline.evaluation.input_sizes import parse_sizes
 from pipeline.evaluation.measures import Json
 from pipeline.evaluation.systems import MAIN_SYSTEMS, Networks, System, load_networks
 from pipeline.evaluation.threshold_target import Target, parse_target, threshold_for

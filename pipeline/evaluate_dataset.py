@@ -28,13 +28,13 @@ from pipeline.evaluation.faces import (
     open_beside,
     open_other_split,
     open_split,
-    parse_sizes,
     refuse_incomparable,
     refuse_lacking_views,
 )
 from pipeline.evaluation.foreign_recogniser import choose_preprocessing
 from pipeline.evaluation.frames import AUTO, measure_frames, seen_together
 from pipeline.evaluation.freezing import Frozen, freeze_thresholds, read_frozen
+from pipeline.evaluation.input_sizes import parse_sizes
 from pipeline.evaluation.pair_accuracy import freeze_pair_thresholds
 from pipeline.evaluation.pair_labels import check_labels, one_kind, refuse_one_kind
 from pipeline.evaluation.protocols import (

@@ -177,10 +177,11 @@ def open_split(root: Path, names_alone: bool = False) -> Split:
 
 def refuse_incomparable(split: Split) -> None:
     """Raise `EvaluationDataError` where a split has no genuine or no impostor comparisons."""
-    _refuse_few(split.root, split.person)
+    refuse_few(split.root, split.person)
 
 
-def _refuse_few(folder: Path, person: NDArray[np.int64]) -> None:
+def refuse_few(folder: Path, person: NDArray[np.int64]) -> None:
+    """Raise `EvaluationDataError` where these faces, of a folder, are too few to compare: (N,) whose each is."""
     people, images = np.unique(person, return_counts=True)
     if len(people) < 2 or images.max() < 2:
         raise EvaluationDataError(
@@ -233,34 +234,6 @@ def refuse_lacking_views(other: Split, sizes_px: Sequence[int], evaluated: Split
             f"{flag} {other.root}: has no photographs of low resolution (vlr_images/<person>/) to choose on, as "
             f"{evaluated.root} has to be judged; add some, or give a number or @FILE"
         )
-
-
-def listed_sizes(text: str) -> set[int]:
-    """Read the numbers of `--sizes`.
-
-    Raises:
-        EvaluationDataError: Not numbers from 6 to 64.
-    """
-    try:
-        sizes = {int(size) for size in text.split(",") if size.strip()}
-    except ValueError:
-        sizes = set()
-    if not sizes or min(sizes) < 6 or max(sizes) > 64:
-        raise EvaluationDataError(f"--sizes {text}: give whole numbers from 6 to 64 joined by commas, such as 8,16,32")
-    return sizes
-
-
-def parse_sizes(text: str, split: Split) -> tuple[int, ...]:
-    """Read `--sizes`, and take photographs of any low resolution along where the split has them.
-
-    Raises:
-        EvaluationDataError: Not numbers from 6 to 64; or too few such photographs to compare.
-    """
-    sizes = listed_sizes(text)
-    if NATIVE_PX in split.vlr_files:
-        _refuse_few(split.root / VLR_FOLDER, split.person[split.rows_at(NATIVE_PX)])
-        sizes.add(NATIVE_PX)
-    return tuple(sorted(sizes))
 
 
 def stack(faces: Sequence[Picture]) -> Tensor:

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from dataset.formats.verification_set import encoded_image, fold_of, is_verification_set, read_lists
-from dataset.photographs.image_files import decode_image, read_image
+from dataset.photographs.image_files import decode_image
 from dataset.photographs.pairs import PairsError, read_pairs
 from dataset.photographs.photograph_folders import look_through
 from engine.files import sha256_of
 from pipeline.evaluation.faces import Picture
 from pipeline.published.pair_trials import PairTrial
-from pipeline.published.published_set import PublishedSet, PublishedSetError, of_folder, unlike_published
+from pipeline.published.published_set import PublishedSet, PublishedSetError, key_of, reader_of, unlike_published
 
 
 def open_bin(path: Path) -> PublishedSet:
@@ -68,7 +68,7 @@ def open_xqlfw(root: Path) -> PublishedSet:
     there = [name for key, name in zip(keys, names, strict=True) if key in found]
     if not there:
         raise PublishedSetError(f"{root}: none of the {len(keys)} images of its pairs, such as {names[0]}, is in it")
-    _, content = of_folder(root, there)
+    content = key_of(root, there)
     notes = unlike_published({"images of the pairs": (len(keys), len(there)), "pairs": (6000, len(pairs))})
     trial = PairTrial(
         f"Pairs: {len(pairs):,}, {sum(pair.same for pair in pairs):,} of one person",
@@ -76,7 +76,7 @@ def open_xqlfw(root: Path) -> PublishedSet:
         np.array([pair.same for pair in pairs]),
         np.array([pair.fold for pair in pairs]),
     )
-    return PublishedSet("XQLFW", names, lambda number: read_image(root / names[number]), content, [trial], notes=notes)
+    return PublishedSet("XQLFW", names, reader_of(root, names), content, [trial], notes=notes)
 
 
 def _images(root: Path) -> dict[str, str]:

@@ -5,13 +5,21 @@ from pathlib import Path
 from typing import Literal
 
 from engine.errors import UserError
-from pipeline.evaluation.faces import listed_sizes
+from pipeline.evaluation.input_sizes import listed_sizes
 from pipeline.published.fold_pairs import open_bin, open_xqlfw
+from pipeline.published.ijb import open_ijbc
 from pipeline.published.published_set import AS_THEY_ARE, Condition, PublishedSet
+from pipeline.published.scface import open_scface
+from pipeline.published.survface import open_survface
+from pipeline.published.tinyface import open_tinyface
 
-Name = Literal["bin", "xqlfw"]
+Name = Literal["bin", "tinyface", "survface", "scface", "ijbc", "xqlfw"]
 LAYOUTS: dict[Name, Callable[[Path], PublishedSet]] = {
     "bin": open_bin,
+    "tinyface": open_tinyface,
+    "survface": open_survface,
+    "scface": open_scface,
+    "ijbc": open_ijbc,
     "xqlfw": open_xqlfw,
 }
 SHRINKING = "bin"

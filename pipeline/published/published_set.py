@@ -97,8 +97,13 @@ class PublishedSet:
     notes: list[str] = field(default_factory=list)
 
 
-def of_folder(root: Path, names: list[str]) -> tuple[Callable[[int], Picture], str]:
-    """Return how pictures below a folder are read, and their key: names, sizes and times.
+def reader_of(root: Path, names: list[str]) -> Callable[[int], Picture]:
+    """Return what reads the picture of a row: of these names below a folder."""
+    return lambda row: read_image(root / names[row])
+
+
+def key_of(root: Path, names: list[str]) -> str:
+    """Return the key of pictures below a folder: a hash of their names, sizes and times.
 
     Raises:
         PublishedSetError: Some of them are not there.
@@ -107,16 +112,15 @@ def of_folder(root: Path, names: list[str]) -> tuple[Callable[[int], Picture], s
     for name in names:
         try:
             found = (root / name).stat()
+            digest.update(f"{name}\0{found.st_size} {found.st_mtime_ns}\n".encode())
         except OSError:
             missing.append(name)
-            continue
-        digest.update(f"{name}\0{found.st_size} {found.st_mtime_ns}\n".encode())
     if missing:
         raise PublishedSetError(
             f"{root}: {len(missing)} of the {len(names)} images that its lists name are not there, the first is "
             f"{missing[0]!r}; unpack them all there"
         )
-    return lambda row: read_image(root / names[row]), digest.hexdigest()
+    return digest.hexdigest()
 
 
 def folder_below(root: Path, name: str) -> Path:
@@ -134,8 +138,7 @@ def folder_below(root: Path, name: str) -> Path:
 
 def images_in(folder: Path, below: Path) -> list[str]:
     """Return the images in a folder and those in it, by their paths below another folder, sorted."""
-    prefix = folder.relative_to(below).as_posix()
-    return [f"{prefix}/{name}" for name in find_photographs(folder).names]
+    return [(folder.relative_to(below) / name).as_posix() for name in find_photographs(folder).names]
 
 
 def unlike_published(published: dict[str, tuple[int, int]]) -> list[str]:

@@ -41,7 +41,7 @@ def tables(report: Json) -> Iterable[tuple[str, list[list[str]]]]:
         for split in (False, True):
             chosen = [row for row in rows if (row["group"] != ALL) == split]
             if chosen:
-                what = f"{title}, by what is compared" if split else title
+                what = f"{title}, by part" if split else title
                 yield what, _lines(chosen, figures, split, len({row["condition"] for row in rows}) > 1)
 
 

@@ -1,14 +1,19 @@
 """A small chain with random networks, evaluated once for the tests of the pipeline."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
 from dataset.store import FaceStore
-from dsr.dsr_file import save_dsr
+from dsr.dsr_file import load_dsr, save_dsr
 from dsr.network import DSR
+from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading.saving import save_finetuned
 from facial_rec.networks.edgeface import build
 from pipeline.evaluate_dataset import main as evaluate_main
+from pipeline.recognition.torch_recognizer import Recognizer
 
 NAMES = ["Anna, the first", 'Bo "B" Berg', "Çelik Öz", "dana evans", "Eve", "Finn", "Gil", "Hao", "Ida", "Jo"]
 
@@ -87,3 +92,35 @@ def report_folder(chain, run):
 def make_split():
     """Build a split of people: `make_split(folder, people, seed)`."""
     return build_split
+
+
+@pytest.fixture(scope="session")
+def embedded(chain):
+    """Embed a face, (h, w, 3) uint8, by the way of its size: `embedded(pixels)` is (512,)."""
+    edgeface = {name: EdgeFaceEmbedding(chain / f"{name}.pth") for name in ("original", "finetuned")}
+    small = Recognizer(edgeface["finetuned"], load_dsr(chain / "dsr.pth", torch.device("cpu")))
+    large, known = Recognizer(edgeface["original"]), {}
+
+    def embed(pixels):
+        key = pixels.shape, pixels.tobytes()
+        if key not in known:
+            recogniser = small if max(pixels.shape[:2]) <= 32 else large
+            face = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
+            known[key] = recogniser.embed(face).numpy()[0]
+        return known[key]
+
+    return embed
+
+
+@pytest.fixture(scope="session")
+def evaluate(chain, run):
+    """Evaluate by a published protocol with the small chain; return the report."""
+
+    def call(protocol, root, out, *more, code=0):
+        weights = ["--edgeface", chain / "original.pth", "--dsr", chain / "dsr.pth", "--adapter", "none"]
+        weights += ["--finetuned", chain / "finetuned.pth", "--device", "cpu", "--cache", out / "cache"]
+        argv = ["--protocol", protocol, root, "--out", out, "--systems", "dsr+finetuned", *weights, *more]
+        assert run(evaluate_main, argv) == code
+        return json.loads((out / "report.json").read_text()) if code == 0 else None
+
+    return call

@@ -1,20 +1,16 @@
 """`--protocol bin` and `xqlfw`: accuracy over ten folds, from the files to the report."""
 
 import io
-import json
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from dsr.dsr_file import load_dsr
-from facial_rec.embedding import EdgeFaceEmbedding
 from pipeline.evaluate_dataset import main as evaluate_main
 from pipeline.evaluate_protocol import main as protocol_main
-from pipeline.recognition.torch_recognizer import Recognizer
 from tests.dataset.field_files import write_bin
-from tests.pipeline.published_layouts import build_xqlfw, face, pair_lists
+from tests.pipeline.published_layouts import build_xqlfw, face, naive_folds, pair_lists
 
 
 def png(pixels):
@@ -23,44 +19,9 @@ def png(pixels):
     return file.getvalue()
 
 
-def naive_folds(scores, same, parts=10):
-    """InsightFace's way: parts of equal length in the pairs' order, each by the best threshold of the others."""
-    count, accuracies = len(scores), []
-    for part in np.array_split(np.arange(count), parts):
-        rest = np.setdiff1d(np.arange(count), part)
-        grid = np.linspace(-1, 1, 8001)
-        hits = [((scores[rest] >= t) == same[rest]).mean() for t in grid]
-        best = grid[np.flatnonzero(hits == np.max(hits))]
-        accuracies.append(((scores[part] >= best[len(best) // 2]) == same[part]).mean())
-    return accuracies
-
-
-@pytest.fixture(scope="module")
-def small(chain):
-    """What embeds faces of up to 32 px, and what embeds larger ones."""
-    edgeface = {name: EdgeFaceEmbedding(chain / f"{name}.pth") for name in ("original", "finetuned")}
-    dsr = load_dsr(chain / "dsr.pth", torch.device("cpu"))
-    return Recognizer(edgeface["finetuned"], dsr), Recognizer(edgeface["original"])
-
-
-def embedded(small, pixels):
-    """(512,) of a face, (h, w, 3) uint8, by the way of its size."""
-    recogniser = small[0] if max(pixels.shape[:2]) <= 32 else small[1]
-    return recogniser.embed(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255).numpy()[0]
-
-
-@pytest.fixture(scope="module")
-def evaluate(chain, run):
-    """Evaluate by a protocol with the small chain and return the report."""
-
-    def call(protocol, root, out, *more, code=0):
-        weights = ["--edgeface", chain / "original.pth", "--dsr", chain / "dsr.pth", "--adapter", "none"]
-        weights += ["--finetuned", chain / "finetuned.pth", "--device", "cpu", "--cache", out / "cache"]
-        argv = ["--protocol", protocol, root, "--out", out, "--systems", "dsr+finetuned", *weights, *more]
-        assert run(evaluate_main, argv) == code
-        return json.loads((out / "report.json").read_text()) if code == 0 else None
-
-    return call
+def tenths(pairs):
+    """Ten parts of equal length, in their order."""
+    return np.array_split(np.arange(len(pairs)), 10)
 
 
 def rows_of(report, group="all"):
@@ -68,7 +29,7 @@ def rows_of(report, group="all"):
 
 
 def test_a_bin_is_judged_in_ten_parts_at_full_size_with_one_side_and_with_both_sides_shrunk(
-    small, evaluate, tmp_path, capsys
+    embedded, evaluate, tmp_path, capsys
 ):
     pairs = pair_lists(people=6, folds=10, each=1)
     photos = [(face(*first), face(*second), first[0] == second[0]) for _, first, second in pairs]
@@ -87,8 +48,8 @@ def test_a_bin_is_judged_in_ten_parts_at_full_size_with_one_side_and_with_both_s
             [each if size == 112 else shrunk(each, size) for each, size in zip(pair[:2], sizes, strict=True)]
             for pair in photos
         ]
-        scores = np.array([embedded(small, one) @ embedded(small, other) for one, other in views])
-        expected = naive_folds(scores, same)
+        scores = np.array([embedded(one) @ embedded(other) for one, other in views])
+        expected = naive_folds(scores, same, tenths(pairs))
         assert rows[name]["folds"] == pytest.approx(expected)
         assert rows[name]["accuracy"] == pytest.approx(np.mean(expected))
         assert rows[name]["accuracy_sd"] == pytest.approx(np.std(expected))
@@ -106,19 +67,19 @@ def test_pairs_of_one_kind_have_no_accuracy_and_it_is_said(evaluate, tmp_path, c
     assert "all pairs show one person, so that any accuracy is reached" in capsys.readouterr().out
 
 
-def test_xqlfw_is_judged_by_its_folds_and_each_face_goes_the_way_of_its_size(small, evaluate, tmp_path):
+def test_xqlfw_is_judged_by_its_folds_and_each_face_goes_the_way_of_its_size(embedded, evaluate, tmp_path):
     pairs = pair_lists(people=12, folds=10, each=2, seed=1)
     size_of = {1: 112, 2: 14}.__getitem__
     root = build_xqlfw(tmp_path / "xqlfw", pairs, size_of)
     report = evaluate("xqlfw", root, tmp_path / "out", "--crops", "--native-size", "file")
     scores = np.array(
         [
-            embedded(small, face(*first, size_of(first[1]))) @ embedded(small, face(*second, size_of(second[1])))
+            embedded(face(*first, size_of(first[1]))) @ embedded(face(*second, size_of(second[1])))
             for _, first, second in pairs
         ]
     )
     same = np.array([first[0] == second[0] for _, first, second in pairs])
-    assert rows_of(report)["native size"]["folds"] == pytest.approx(naive_folds(scores, same))
+    assert rows_of(report)["native size"]["folds"] == pytest.approx(naive_folds(scores, same, tenths(pairs)))
     assert set(report["native_px"]) == {"13 to 16 px", "over 64 px"}
     assert any("6,000 were published" in note for note in report["notes"])
 
