@@ -20,6 +20,7 @@ from engine.cli import command
 from engine.errors import UserError
 from engine.files import user_cache, writable_folder
 from engine.runlog import progress_bar
+from engine.text import composed
 
 T = TypeVar("T")
 
@@ -111,10 +112,10 @@ def _lists_the_same(folder: Path, store: FaceStore, faces: list[Face]) -> bool:
         CheckError: It holds others.
         StoreError: A name in it is damaged.
     """
-    if list(store.images) != [face.image for face in faces]:
+    if list(map(composed, store.images)) != [composed(face.image) for face in faces]:
         raise CheckError(f"{folder}: the store and the index list different images; {AGAIN}")
     for face, number in zip(faces, store.person, strict=True):
-        if store.people[number] != face.person:
+        if composed(store.people[number]) != face.person:
             raise CheckError(
                 f"{folder}: {face.image} shows {face.person!r} by the index and {store.people[number]!r} by the store, "
                 f"which trainings and evaluations go by; {AGAIN}"

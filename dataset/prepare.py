@@ -38,6 +38,7 @@ from engine.cli import command
 from engine.errors import UserError
 from engine.files import sha256_of, write_text
 from engine.runlog import progress_bar
+from engine.text import composed
 
 
 class PrepareError(UserError):
@@ -149,7 +150,7 @@ def _plan(config: PrepareConfig) -> _Plan:
     chosen = choose_people(pairs, folds, lists, people)
     by_name = [split for split, given in (*folds.items(), *lists.items()) if given]
     if not by_name:
-        chosen = {record.person: record.split for record in source.records if record.split}
+        chosen = {composed(record.person): record.split for record in source.records if record.split}
         by_name = sorted(set(chosen.values()))
     problems = excluded(photos, config.exclude)
     photos = without(photos, problems)

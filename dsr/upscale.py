@@ -23,6 +23,7 @@ from engine import options
 from engine.cli import command
 from engine.device import pick_device
 from engine.errors import UserError
+from engine.text import folded
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ def _targets(config: UpscaleConfig, found: Photographs) -> list[Path]:
     if not config.source.is_dir():
         return [config.out if config.out.suffix.lower() == ".png" else config.out / f"{config.source.stem}.png"]
     stems = [name.rpartition(".")[0] for name in found.names]
-    alike = Counter(name.casefold() for name in [*stems, *found.names])
+    alike = Counter(folded(name) for name in [*stems, *found.names])
     return [
-        config.out / f"{stem if alike[stem.casefold()] == 1 else name}.png"
+        config.out / f"{stem if alike[folded(stem)] == 1 else name}.png"
         for name, stem in zip(found.names, stems, strict=True)
     ]
 

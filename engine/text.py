@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,19 @@ def read_table(path: Path, columns: Iterable[str] = ()) -> list[tuple[int, dict[
     except csv.Error as error:
         raise TextError(f"{path}, line {rows.line_num}: not CSV ({error}); mend the line") from None
     return table
+
+
+def composed(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC): names are equal where their composed forms are.
+
+    Systems write the same letters in two ways: "é" as one character or, as macOS does, as "e" and an accent.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def folded(name: str) -> str:
+    """Return what names share that differ in case, or in how their letters are composed, alone."""
+    return composed(unicodedata.normalize("NFD", name).casefold())
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import read_arrays, write_json, write_text
-from engine.text import read_json
+from engine.text import composed, read_json
 from metrics.differences import paired_difference
 from pipeline.evaluation.course import Plan, evaluate
 from pipeline.evaluation.faces import HR_PX, NATIVE_PX, Split, open_split
@@ -148,7 +148,7 @@ def _aligned(path: Path, split: Split) -> tuple[NDArray[np.float32], NDArray[np.
             f"{path}: {len(names)} names, embeddings {probes.shape}, gallery {gallery.shape}; one row a name"
         )
     row = {key: number for number, key in enumerate(split.keys)}
-    places = [row.get(name, row.get(name.rpartition(".")[0])) for name in names]
+    places = [row.get(name, row.get(name.rpartition(".")[0])) for name in map(composed, names)]
     found = [(place, number) for number, place in enumerate(places) if place is not None]
     if not found:
         raise CompareError(

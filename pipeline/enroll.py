@@ -12,7 +12,7 @@ from dataset.photographs.seen_faces import FaceReader, PhotographError, SeenFace
 from engine.cli import command
 from engine.files import sha256_of
 from pipeline.recognition.backends import RecogniserOptions, open_backend
-from pipeline.recognition.gallery_store import Gallery, GalleryError
+from pipeline.recognition.gallery_store import Gallery, GalleryError, person_name
 from pipeline.recognition.passphrase import read_passphrase
 from pipeline.recognition.photographs import each, photograph_files
 
@@ -54,7 +54,7 @@ def enroll(config: EnrollConfig) -> int:
 
         def enroll_one(path: Path) -> None:
             nonlocal added
-            person = config.name or _folder_name(path, named.files[path])
+            person = person_name(config.name or _folder_name(path, named.files[path]))
             faces = reader.read(path)
             face = faces[0]
             embedding = recogniser.embed(face.tensor())[0]

@@ -14,13 +14,13 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
-from dataset.formats.landmark_lists import is_landmark_list, read_any_landmarks
+from dataset.formats.landmark_lists import is_landmark_list, named_as, read_any_landmarks
 from dataset.formats.source import FormatError, Landmarks, Record, Source
 from dataset.photographs.image_files import read_encoded
 from dataset.photographs.intake import gather
 from dataset.photographs.layout import INDEX, SPLITS
-from dataset.photographs.photograph_folders import SUFFIXES, ending, is_photograph_name
-from engine.text import first_lines, read_lines
+from dataset.photographs.photograph_folders import SUFFIXES, ending, is_photograph_name, paths_as_spelled
+from engine.text import composed, first_lines, read_lines
 
 _NUMBERED = re.compile(r"(\S+\.\w+)[ \t]+(\d+)\s*")
 _LOOKED_AT = 1000
@@ -48,20 +48,22 @@ def open_celeba(path: Path) -> Source:
     prefix = "" if here == "." else f"{here}/".replace(os.sep, "/")
     source = Source(path, "", f"list {identity.name}", [], _FileReader(path))
     source.lists = [each for each in (identity, of_landmarks, partition) if each is not None]
-    there = {entry.name for entry in _entries(root)}
+    there = {composed(entry.name): entry.name for entry in _entries(root)}
+    landmarks = named_as(landmarks, there.values())
     part_of: dict[int, int] = {}
-    for name, person in people.items():
-        split = SPLITS[parts[name]] if name in parts else ""
-        if name not in there:
+    for listed, person in people.items():
+        split = SPLITS[parts[listed]] if listed in parts else ""
+        name = there.get(listed)
+        if name is None:
             continue
-        if name in parts and part_of.setdefault(person, parts[name]) != parts[name]:
+        if listed in parts and part_of.setdefault(person, parts[listed]) != parts[listed]:
             source.listed(prefix + name, str(person), f"{root / name}: person {person} is in another part as well")
             continue
         source.records.append(Record(prefix + name, str(person), None, landmarks.get(name), split))
         source.files.append(root / name)
-    if lacking := len(people) - len(there & people.keys()):
+    if lacking := len(people) - len(there.keys() & people.keys()):
         source.notes.append(f"{root}: {lacking} of the {len(people)} images that {identity.name} lists are not there")
-    for name in sorted(there - people.keys()):
+    for name in sorted(name for each, name in there.items() if each not in people):
         if is_photograph_name(name):
             source.listed(prefix + name, "", f"{root / name}: {identity.name} does not say whose it is")
     landmarked = f", landmarks of {of_landmarks.name}" if of_landmarks else ""
@@ -84,8 +86,8 @@ def open_landmarked(path: Path, pattern: str | None, leave_out: Collection[Path]
     """
     source = Source(path, "", "name of the folder", [], _FileReader(path))
     for each, root in _landmark_lists(path).items():
-        table = read_any_landmarks(each)
         inner = open_folder(root, pattern, leave_out)
+        table = named_as(read_any_landmarks(each), [record.name for record in inner.records])
         here = os.path.relpath(root, path)
         prefix = "" if here == "." else f"{here}/".replace(os.sep, "/")
         source.lists.append(each)
@@ -94,7 +96,7 @@ def open_landmarked(path: Path, pattern: str | None, leave_out: Collection[Path]
         for problem in inner.problems:
             source.listed(prefix + problem.image, problem.person, problem.detail)
         source.records += [
-            Record(prefix + record.name, record.person, None, _found(table, record.name)) for record in inner.records
+            Record(prefix + record.name, record.person, None, table.get(record.name)) for record in inner.records
         ]
     known = sum(record.landmarks is not None for record in source.records)
     source.what = f"folders of people, landmarks of {known} of {len(source.records)} images listed"
@@ -169,12 +171,12 @@ def _is_partition(path: Path) -> bool:
 
 
 def _read_numbered(path: Path) -> dict[str, int]:
-    """Read lines of a file's name and a number."""
+    """Read lines of a file's name, composed, and a number."""
     table: dict[str, int] = {}
     for number, line in enumerate(read_lines(path), 1):
         match = _NUMBERED.fullmatch(line)
         if match:
-            if table.setdefault(match[1], int(match[2])) != int(match[2]):
+            if table.setdefault(composed(match[1]), int(match[2])) != int(match[2]):
                 raise FormatError(f"{path}, line {number}: {match[1]} is named twice; remove one line")
         elif line.strip():
             raise FormatError(f"{path}, line {number}: {line[:60]!r} is no file and number; mend or remove the line")
@@ -186,7 +188,7 @@ def _images_and_landmarks(path: Path, name: str) -> tuple[Path, dict[str, Landma
 
     The aligned images and those in the wild have the same names; the list's name says of which it is.
     """
-    roots = [each for each in _folders(path) if (each / name).is_file()]
+    roots = [each for each in _folders(path) if paths_as_spelled(each)(name)]
     if not roots:
         raise FormatError(f"{path}: no folder in it has {name}, the first image of the list; unpack the images there")
     lists = [each for each in _text_files(path) if is_landmark_list(each)]
@@ -210,11 +212,8 @@ def _landmark_lists(path: Path) -> dict[Path, Path]:
 
 
 def _exists(root: Path, name: str) -> bool:
-    return any((root / f"{name}{suffix}").is_file() for suffix in ("", *sorted(SUFFIXES)))
-
-
-def _found(table: dict[str, Landmarks], name: str) -> Landmarks | None:
-    return table.get(name, table.get(name.rpartition(".")[0]))
+    spelled = paths_as_spelled(root)
+    return any(spelled(f"{name}{suffix}") for suffix in ("", *sorted(SUFFIXES)))
 
 
 def _folders(path: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ plain      a file, perhaps its label, and ten numbers a line, x before y, as CAS
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dataset.formats.source import FormatError, Landmarks
 from dataset.photographs.intake import read_landmarks
-from engine.text import first_lines, read_lines
+from engine.text import composed, first_lines, read_lines
 
 _CELEBA_HEADER = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x"
 _PLAIN = re.compile(r"^(\S+\.\w+)[\s,]+(?:(\d+)[\s,]+)?((?:-?\d+(?:\.\d+)?[\s,]+){9}-?\d+(?:\.\d+)?)\s*$")
@@ -43,10 +43,11 @@ def read_any_landmarks(path: Path) -> dict[str, Landmarks]:
     return _read(path, read_lines(path), 1) if kind == "plain" else read_landmarks(path)
 
 
-def named_as(table: dict[str, Landmarks], images: Iterable[str]) -> dict[str, Landmarks]:
-    """Return a list whose names may lack their ending by the names of the images."""
-    whole = {image.rpartition(".")[0]: image for image in images}
-    return {name if "." in name else whole.get(name, name): points for name, points in table.items()}
+def named_as(table: dict[str, Landmarks], images: Collection[str]) -> dict[str, Landmarks]:
+    """Return a list by the names of the images: its own may lack their ending, or have letters composed otherwise."""
+    known = {composed(image.rpartition(".")[0]): image for image in images}
+    known |= {composed(image): image for image in images} | {image: image for image in images}
+    return {known.get(name) or known.get(composed(name), name): points for name, points in table.items()}
 
 
 def _kind(path: Path) -> str:

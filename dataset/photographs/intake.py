@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +17,7 @@ from dataset.photographs.layout import INDEX, LayoutError, identify, one_name, r
 from dataset.photographs.photograph_folders import Photographs, find_photographs, look_through
 from engine.errors import UserError
 from engine.files import sha256_of
-from engine.text import read_table
+from engine.text import composed, folded, read_table
 
 FindLandmarks = Callable[[str, NDArray[np.uint8]], list[NDArray[np.float64]]]
 """From a photograph's path below its folder and its (H, W, 3) RGB pixels to the five landmarks (5, 2) of each face in
@@ -238,13 +237,21 @@ def _points(path: Path, line: int, row: dict[str, str]) -> NDArray[np.float64]:
 
 
 def with_names(named: list[tuple[str, str, dict[str, str]]]) -> list[Photo]:
-    """Choose file names that are valid and different on every system, however it treats case."""
+    """Choose file names that are valid and different on every system, however it treats case and composes letters.
+
+    Args:
+        named: Path, person and attributes of each image.
+
+    Raises:
+        IntakeError: People whose folders would have one name.
+    """
     folders: dict[str, str] = {}
     taken: set[str] = set()
     photos = []
-    for source, person, attributes in named:
+    for source, name_of_person, attributes in named:
+        person = composed(name_of_person)
         folder = _portable(person)
-        for name in (_folded(folder), one_name(person)):
+        for name in (folded(folder), one_name(person)):
             other = folders.setdefault(name, person)
             if other != person:
                 raise IntakeError(
@@ -253,22 +260,18 @@ def with_names(named: list[tuple[str, str, dict[str, str]]]) -> list[Photo]:
                 )
         stem = stem_once = _portable(_stem_below_person(source, person))
         number = 1
-        while _folded(f"{folder}/{stem}") in taken:
+        while folded(f"{folder}/{stem}") in taken:
             number += 1
             stem = f"{stem_once}_{number}"
-        taken.add(_folded(f"{folder}/{stem}"))
+        taken.add(folded(f"{folder}/{stem}"))
         photos.append(Photo(source, person, f"{folder}/{stem}.png", attributes))
     return photos
 
 
 def _stem_below_person(source: str, person: str) -> str:
     """Return the path without suffix, and without the person's folder; deeper folders become part of the name."""
-    stem = source.rpartition(".")[0] or source
+    stem = composed(source.rpartition(".")[0] or source)
     return stem.removeprefix(f"{person}/").replace("/", "_")
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _portable(name: str) -> str:

@@ -10,15 +10,13 @@
 A person comes from the index, else from the first sub-folder, else from a pattern on the file's name.
 """
 
-import os
 import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset.photographs.photograph_folders import find_photographs
+from dataset.photographs.photograph_folders import find_photographs, paths_as_spelled
 from engine.errors import UserError
-from engine.text import read_table
+from engine.text import composed, folded, read_table
 
 SPLITS = ("train", "val", "test")
 HR_FOLDER, VLR_FOLDER, INDEX, PAIRS = "hr_images", "vlr_images", "index.csv", "pairs.txt"
@@ -40,13 +38,13 @@ class Face:
 
     @property
     def key(self) -> str:
-        """The path without its suffix: what an HR image and its VLR copies share."""
-        return self.image.rpartition(".")[0]
+        """The path without its suffix, composed: what an HR image and its VLR copies share."""
+        return composed(self.image.rpartition(".")[0])
 
 
 def one_name(person: str) -> str:
     """Return what all ways to write a person's name share: case, spaces and the form of accents do not count."""
-    return unicodedata.normalize("NFC", " ".join(person.casefold().split()))
+    return " ".join(folded(person).split())
 
 
 def split_folder(root: Path, split: str) -> Path:
@@ -96,7 +94,7 @@ def vlr_images(folder: Path, faces: list[Face]) -> dict[int | None, dict[str, Pa
     for image in list_images(root) if root.is_dir() else []:
         first, _, rest = image.partition("/")
         size = re.fullmatch(r"(\d+)px", first)
-        key = (rest if size else image).rpartition(".")[0]
+        key = Face(rest if size else image, "").key
         if key not in known:
             raise LayoutError(f"{root / image}: no {HR_FOLDER}/{key} to compare with; add it or remove this file")
         found.setdefault(int(size[1]) if size else None, {})[key] = root / image
@@ -127,7 +125,7 @@ def identify(folder: Path, images: list[str], pattern: str | None) -> tuple[list
         pattern: Regular expression; its first group, or all that it matches at the start, is the person.
 
     Returns:
-        The faces, and the rule used in words.
+        The faces, their people composed, and the rule used in words.
 
     Raises:
         LayoutError: An image in no sub-folder that the pattern does not match, or a pattern that is not one.
@@ -139,7 +137,7 @@ def identify(folder: Path, images: list[str], pattern: str | None) -> tuple[list
             "leave the pattern out, or put the files side by side"
         )
     if nested == len(images):
-        return [Face(image, image.partition("/")[0]) for image in images], "name of the sub-folder"
+        return [Face(image, composed(image.partition("/")[0])) for image in images], "name of the sub-folder"
     if nested:
         raise LayoutError(
             f"{folder}: {len(images) - nested} images lie beside folders of people (the first is "
@@ -150,7 +148,7 @@ def identify(folder: Path, images: list[str], pattern: str | None) -> tuple[list
             f"{folder}: images without folders of people; say whose they are with an index CSV (image,person) or a "
             r"pattern, e.g. --identity-pattern '(.+)_\d+'"
         )
-    return [Face(image, _person_of(Path(image).stem, pattern)) for image in images], f"pattern {pattern}"
+    return [Face(image, _person_of(composed(Path(image).stem), pattern)) for image in images], f"pattern {pattern}"
 
 
 def read_index(path: Path, folder: Path) -> list[dict[str, str]]:
@@ -160,21 +158,27 @@ def read_index(path: Path, folder: Path) -> list[dict[str, str]]:
         path: The CSV file.
         folder: The images are paths below it.
 
+    Returns:
+        The rows, images as they are spelled on the disk and people composed.
+
     Raises:
         LayoutError: An empty field, an image named twice or missing.
         TextError: It is no CSV.
     """
     rows = read_table(path, ("image", "person", "source"))
     seen: set[str] = set()
+    spelled = paths_as_spelled(folder)
     for line, row in rows:
         image, person = row.get("image"), row.get("person")
         if not image or not person:
             raise LayoutError(f"{path}, line {line}: expected the columns image and person, found {row}; mend the line")
-        if image in seen:
-            raise LayoutError(f"{path}, line {line}: {image} is named twice; remove one line")
-        if not os.path.lexists(folder / image):  # a link to nothing is read, and that says what it is
+        there = spelled(image)
+        if there is None:
             raise LayoutError(f"{path}, line {line}: {folder / image} does not exist; mend or remove the line")
-        seen.add(image)
+        if there in seen:
+            raise LayoutError(f"{path}, line {line}: {image} is named twice; remove one line")
+        row |= {"image": there, "person": composed(person)}
+        seen.add(there)
     if not rows:
         raise LayoutError(f"{path}: no lines below the header; expected the columns image and person")
     return [row for _, row in rows]

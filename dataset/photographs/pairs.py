@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine.errors import UserError
 from engine.files import write_text
-from engine.text import read_lines
+from engine.text import composed, read_lines
 
 
 class PairsError(UserError):
@@ -27,7 +27,7 @@ class Pair:
     """Two photographs to compare."""
 
     first: tuple[str, int]
-    """Person and number of the photograph, from 1."""
+    """Person, composed, and number of the photograph, from 1."""
     second: tuple[str, int]
     fold: int
     """Fold, from 1."""
@@ -58,7 +58,7 @@ def read_pairs(path: Path) -> list[Pair]:
     """
     if not path.is_file():
         raise PairsError(f"{path}: no such list of pairs; check the path")
-    lines = read_lines(path)
+    lines = [composed(line) for line in read_lines(path)]
     folds, size = _read_first_line(path, lines)
     pairs: list[Pair] = []
     for number, line in enumerate(lines[1:], 2):

@@ -6,18 +6,20 @@ drives and operating systems leave behind are none. A pipe or a link to nothing 
 listed, and reading it says what it is; what nobody can look into is a problem; all else is counted by its ending.
 """
 
+import contextlib
 import errno
 import os
 import re
 import stat
 import sys
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from engine.errors import UserError
-from engine.text import printable
+from engine.text import composed, printable
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"}
@@ -124,6 +126,33 @@ def find_photographs(path: Path, leave_out: Collection[Path] = ()) -> Photograph
 def look_through(folder: Path, leave_out: Collection[Path] = ()) -> Photographs:
     """Walk through a folder, which may hold no photographs; `leave_out` as for `find_photographs`."""
     return _Walk(folder, leave_out).photographs()
+
+
+def paths_as_spelled(folder: Path) -> Callable[[str], str | None]:
+    """Return what finds paths below a folder however their letters are composed.
+
+    It takes a path with forward slashes and gives it as it is spelled on the disk; None where nothing is there.
+    """
+
+    @cache
+    def entries(place: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {".": ["."], "..": [".."]}
+        with contextlib.suppress(OSError):
+            for entry in sorted(os.listdir(folder / place)):
+                found.setdefault(composed(entry), []).append(entry)
+        return found
+
+    def spelled(path: str) -> str | None:
+        if os.path.lexists(folder / path):
+            return path
+        if path.isascii():  # which has one form
+            return None
+        places = [""]  # several where folders stand there in several forms
+        for part in path.split("/"):
+            places = [f"{place}{entry}/" for place in places for entry in entries(place).get(composed(part), [])]
+        return places[0].removesuffix("/") if places else None
+
+    return spelled
 
 
 def is_photograph_name(name: str) -> bool:

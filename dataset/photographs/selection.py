@@ -8,7 +8,7 @@ from dataset.photographs.layout import Face
 from dataset.photographs.pairs import Pair
 from dataset.photographs.problems import Problem
 from engine.errors import UserError
-from engine.text import read_lines
+from engine.text import composed, read_lines
 
 
 class SelectionError(UserError):
@@ -16,7 +16,7 @@ class SelectionError(UserError):
 
 
 def read_names(path: Path | None) -> list[str]:
-    """Return the lines of a text file without blank ones; no file, no lines.
+    """Return the lines of a text file, composed, without blank ones; no file, no lines.
 
     Raises:
         SelectionError: The file is missing or empty.
@@ -26,7 +26,7 @@ def read_names(path: Path | None) -> list[str]:
         return []
     if not path.is_file():
         raise SelectionError(f"{path}: no such list; expected a text file, one name a line")
-    names = [line.strip() for line in read_lines(path) if line.strip()]
+    names = [composed(line.strip()) for line in read_lines(path) if line.strip()]
     if not names:
         raise SelectionError(f"{path}: no names in it; expected one a line")
     return names
@@ -41,7 +41,7 @@ def choose_people(
         pairs: Pair list that folds refer to.
         folds: Split to numbers of folds, such as "7,8"; empty for none.
         lists: Split to a text file of people.
-        known: All people there are; pairs may name others, text files may not.
+        known: All people there are, composed; pairs may name others, text files may not.
 
     Raises:
         SelectionError: A fold or a person that does not exist, or a person chosen for two splits.
@@ -66,14 +66,14 @@ def excluded(photos: list[Photo], path: Path | None) -> list[Problem]:
         SelectionError: A line that names neither.
     """
     names = read_names(path)
-    unknown = set(names) - {photo.person for photo in photos} - {photo.source for photo in photos}
+    unknown = set(names) - {photo.person for photo in photos} - {composed(photo.source) for photo in photos}
     if unknown:
         raise SelectionError(f"{path}: {min(unknown)!r} is no person and no image of these photographs; mend the line")
     out = set(names)
     return [
         Problem(photo.source, photo.person, "excluded", f"named in {path}")
         for photo in photos
-        if photo.person in out or photo.source in out
+        if photo.person in out or composed(photo.source) in out
     ]
 
 

@@ -16,6 +16,7 @@ from dataset.photographs.layout import HR_FOLDER, INDEX, VLR_FOLDER, hr_faces, r
 from dataset.store import FaceStore
 from dataset.views.degrade import Degradation, as_cameras, shrink
 from engine.errors import UserError
+from engine.text import composed, folded
 from pipeline.evaluation.loose_faces import hash_of_files, refuse_unaligned
 
 HR_PX = 112
@@ -35,9 +36,9 @@ class Split:
 
     Attributes:
         root: The split's folder.
-        keys: Image names below `hr_images` without their suffix.
+        keys: Image names below `hr_images` without their suffix, composed.
         person: (N,) index into `people`.
-        people: Sorted names.
+        people: Sorted names, composed.
         rule: What said whose face it is.
         attributes: Further columns of the index: name to one value a face.
         sha256: Identifies pixels, names and people.
@@ -161,10 +162,11 @@ def open_split(root: Path, names_alone: bool = False) -> Split:
     faces, rule = hr_faces(root) if store is None or (root / HR_FOLDER).is_dir() else ([], "packed store")
     found = {size or NATIVE_PX: files for size, files in vlr_images(root, faces).items()} if faces else {}
     if store is not None:
-        images, names = list(store.images), [store.people[index] for index in store.person]
+        people_there = [composed(name) for name in store.people]
+        images, names = list(store.images), [people_there[index] for index in store.person]
     else:
         images, names = [face.image for face in faces], [face.person for face in faces]
-    keys = [image.rpartition(".")[0] or image for image in images]
+    keys = [composed(image.rpartition(".")[0] or image) for image in images]
     _refuse_clashes(root, keys)
     files = [] if store is not None else [root / HR_FOLDER / image for image in images]
     if not names_alone:
@@ -265,15 +267,14 @@ def _seed(key: str) -> int:
 def _attributes(root: Path, images: list[str]) -> dict[str, list[str]]:
     if not (root / INDEX).is_file() or not (root / HR_FOLDER).is_dir():
         return {}
-    rows = {row["image"]: row for row in read_index(root / INDEX, root / HR_FOLDER)}
+    rows = {composed(row["image"]): row for row in read_index(root / INDEX, root / HR_FOLDER)}
     columns = [name for name in next(iter(rows.values())) if name not in ("image", "person", "source")]
-    return {column: [rows.get(image, {}).get(column, "") for image in images] for column in columns}
+    return {column: [rows.get(composed(image), {}).get(column, "") for image in images] for column in columns}
 
 
 def _refuse_clashes(root: Path, keys: list[str]) -> None:
     seen: dict[str, str] = {}
     for key in keys:
-        folded = key.casefold()
-        if folded in seen:
-            raise EvaluationDataError(f"{root}: {seen[folded]!r} and {key!r} cannot be told apart by name; rename one")
-        seen[folded] = key
+        if other := seen.get(folded(key)):
+            raise EvaluationDataError(f"{root}: {other!r} and {key!r} cannot be told apart by name; rename one")
+        seen[folded(key)] = key

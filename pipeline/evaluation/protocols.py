@@ -3,7 +3,6 @@
 import hashlib
 import json
 import posixpath
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from dataset.photographs.pairs import read_pairs
 from engine.errors import UserError
 from engine.files import write_text
-from engine.text import read_lines, read_table
+from engine.text import composed, read_lines, read_table
 from metrics.comparisons import mean_templates
 from metrics.folds import tenths
 
@@ -255,10 +254,10 @@ def _read_csv_pairs(path: Path) -> list[tuple[str, str, bool, int]]:
 
 
 def _read_columns(path: Path, needed: tuple[str, ...], what: str) -> list[tuple[int, dict[str, str]]]:
-    """Return the rows of a CSV whose needed columns are all filled, each with the number of its line."""
+    """Return the rows of a CSV, composed, whose needed columns are all filled, each with the number of its line."""
     _refuse_no_list(path, what)
     rows = [
-        (line, {name: value.strip() for name, value in row.items()})
+        (line, {name: composed(value.strip()) for name, value in row.items()})
         for line, row in read_table(path, (*needed, "fold"))
     ]
     if not rows:
@@ -290,7 +289,7 @@ def _row_of(name: str, row: dict[str, int]) -> int | None:
 
 def _plain(name: str) -> str:
     """Return what several systems' spellings of a path share: slashes, composed letters, no folder to start from."""
-    return posixpath.normpath(unicodedata.normalize("NFC", name.replace("\\", "/"))).removeprefix("hr_images/")
+    return posixpath.normpath(composed(name.replace("\\", "/"))).removeprefix("hr_images/")
 
 
 def _refuse_missing(path: Path, missing: list[str], folder: Path) -> None:

@@ -17,6 +17,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.text import composed
 from pipeline.recognition.sqlite_file import WAIT_SECONDS, GalleryError, check_file, in_one_line, write_new, writing
 from pipeline.recognition.template_cipher import SALT_BYTES, PassphraseError, TemplateCipher
 
@@ -247,7 +248,7 @@ def person_name(text: str) -> str:
     Raises:
         GalleryError: It is empty, too long or holds control characters.
     """
-    name = unicodedata.normalize("NFC", text).strip()
+    name = composed(text).strip()
     if not 0 < len(name) <= _LONGEST_NAME or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
         raise GalleryError(f"{text[:40]!r}: not a usable name; give 1 to {_LONGEST_NAME} characters on one line")
     return name
