@@ -24,7 +24,7 @@ from dataset.photographs.align import ARCFACE_TEMPLATE, FACE_PX, align
 from dataset.photographs.detect import FaceDetector, native_size_px
 from dataset.photographs.image_files import read_image
 from dataset.photographs.intake import read_landmarks
-from dataset.photographs.seen_faces import FaceReader
+from dataset.photographs.seen_faces import FaceReader, align_at_own_size, shrink_face
 from dataset.store import FaceStore
 from engine import options
 from engine.cli import command
@@ -71,7 +71,7 @@ def misalignment(config: MisalignmentConfig) -> None:
     judge = Judge(networks, faces, store.person[rows], config.bootstrap)
     heading(f"landmarks ({len(rows)} faces of {len(set(store.person[rows]))} people)", [*SIZES_PX, FACE_PX])
     for name, moved in misaligned(faces):
-        small = [judge.rate([shrunk(face, size) for face in moved], SHIPPED) for size in SIZES_PX]
+        small = [judge.rate([shrink_face(face, size) for face in moved], SHIPPED) for size in SIZES_PX]
         line(name, [*small, judge.rate(moved, ALONE)])
     if config.photographs is not None:
         cut_out(config, config.photographs, networks)
@@ -86,7 +86,7 @@ def cut_out(config: MisalignmentConfig, folder: Path, networks: Networks) -> Non
     detector, reader = FaceDetector(), FaceReader()
     squares = [square_around(detector.detect(image)[0].box, image) for image, _ in photographs]
     ways: dict[str, Callable[[int, Picture, Points], Picture]] = {
-        "aligned by the list": lambda row, image, points: at_own_size(align(image, points), points),
+        "aligned by the list": lambda row, image, points: align_at_own_size(image, points)[0],
         "as the commands do": lambda row, image, points: reader.find(image, "photograph")[0].pixels,
         "the square around its box": lambda row, image, points: cut(image, squares[row]),
         "the whole picture": lambda row, image, points: image,
@@ -151,7 +151,7 @@ def misaligned(faces: list[Picture]) -> Iterator[tuple[str, list[Picture]]]:
         for amount in AMOUNTS:
             draws = [np.random.default_rng((number, *kind.encode())) for number in range(len(faces))]
             moved = [align(face, move(TEMPLATE, amount, draw) + margin) for face, draw in zip(wide, draws, strict=True)]
-            yield f"{kind} by {amount:.0%}", moved
+            yield f"{kind} by {100 * amount:.0f} %", moved
 
 
 def shifted(points: Points, amount: float, draw: np.random.Generator) -> Points:
@@ -186,16 +186,6 @@ def to_size(image: Picture, points: Points, size_px: int) -> tuple[Picture, Poin
     height, width = (round(side * factor) for side in image.shape[:2])
     small = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
     return small, (points + 0.5) * (width / image.shape[1], height / image.shape[0]) - 0.5
-
-
-def at_own_size(face: Picture, points: Points) -> Picture:
-    """Shrink an aligned face to the pixels that it has in its photograph."""
-    return shrunk(face, round(native_size_px(points, TEMPLATE)))
-
-
-def shrunk(face: Picture, size_px: int) -> Picture:
-    """Shrink a face."""
-    return np.asarray(Image.fromarray(face).resize((size_px, size_px), Image.Resampling.BICUBIC))
 
 
 def square_around(box: tuple[float, float, float, float], image: Picture) -> tuple[float, float, float]:
