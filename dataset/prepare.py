@@ -28,6 +28,7 @@ from dataset.photographs.intake import (
     with_detector,
     with_names,
 )
+from dataset.photographs.landmark_check import LandmarkCheck
 from dataset.photographs.layout import PAIRS, SPLITS, Face, made_here, split_folder
 from dataset.photographs.pairs import Pair, read_pairs, write_kept_pairs
 from dataset.photographs.photograph_folders import passed_over_words
@@ -100,6 +101,8 @@ def prepare(config: PrepareConfig) -> None:
     with staging(config.out) as folder:
         written = _write_splits(folder, plan)
         _check_people([photo for photos in written.values() for photo in photos], plan)
+        if contradiction := plan.check.contradiction():
+            raise PrepareError(f"{config.landmarks or config.photos}: {contradiction}")
         counts = {split: _count(photos, plan) for split, photos in written.items()}
         for split, photos in written.items():
             counts[split]["pairs"] = _write_pairs(split_folder(folder, split), photos, plan.pairs)
@@ -120,8 +123,7 @@ class _Plan:
     split_of: dict[str, str]
     pairs: list[Pair]
     find_landmarks: FindLandmarks
-    listed: int
-    """Of how many photographs landmarks are listed."""
+    check: LandmarkCheck
     sizes_px: list[int]
     problems: list[Problem]
     """Grows by what cannot be read."""
@@ -163,14 +165,15 @@ def _plan(config: PrepareConfig) -> _Plan:
     photos = without(photos, problems)
     known = {record.name: record.landmarks for record in source.records if record.landmarks is not None}
     listed = known | landmarks
+    check = LandmarkCheck(listed_landmarks(listed), [photo.source for photo in photos if photo.source in listed])
     return _Plan(
         source,
         photos,
         records,
         split_of,
         pairs,
-        with_detector(listed_landmarks(listed)),
-        sum(photo.source in listed for photo in photos),
+        with_detector(check),
+        check,
         sizes_px,
         [*source.problems, *problems],
         _made_of(config, shares, sizes_px, hashes, source),
@@ -250,7 +253,7 @@ def _check_people(photos: list[Photo], plan: _Plan) -> None:
         if split in plan.split_of.values() and people[split] < FEWEST_PEOPLE:
             raise PrepareError(
                 f"{plan.source.path}: {people[split]} people with usable images in {split}, two are needed"
-                f"{why_lost(plan.problems, plan.listed)}"
+                f"{why_lost(plan.problems, plan.check.listed)}"
             )
 
 
@@ -286,7 +289,7 @@ def _report(config: PrepareConfig, counts: dict[str, dict[str, int]], plan: _Pla
     if plan.problems:
         left_out = ", ".join(f"{count} {kind}" for kind, count in kinds(plan.problems).items())
         print(f"images left out: {left_out}; listed in {config.out / PROBLEMS}")
-    if version := of_another_version(plan.problems, plan.listed):
+    if version := of_another_version(plan.problems, plan.check.listed):
         print(f"{config.landmarks or config.photos}: {version}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from dataset.formats.source import Record, Source
 from dataset.photographs.image_files import ImageError
 from dataset.photographs.layout import LayoutError, identify
-from dataset.photographs.photograph_folders import is_photograph_name, passed_over_as
+from dataset.photographs.photograph_folders import is_photograph_name, passed_over_as, passed_over_words
 from engine.text import decode_text
 
 _PERSON_KEYS = ("person", "identity", "label", "class", "cls", "person_id", "identity_id", "class_id", "subject_id")
@@ -74,7 +74,8 @@ def by_folder(source: Source, images: list[Member], pattern: str | None) -> None
     if len(first) == 1 and all(name.count("/") >= 2 for name in names):
         names = [name.partition("/")[2] for name in names]
     if not names:
-        raise LayoutError(f"{source.path}: no images in it that can be read")
+        there = passed_over_words(source.passed_over) if source.passed_over else f"{len(source.problems)} refused"
+        raise LayoutError(f"{source.path}: an archive without images that can be read ({there}); check the path")
     faces, source.rule = identify(source.path, names, pattern)
     source.records = [Record(face.image, face.person, member) for face, member in zip(faces, images, strict=True)]
 

@@ -13,6 +13,7 @@ from dataset.formats.source import FormatError
 from dataset.formats.verification_set import fold_of
 from dataset.photographs.align import ARCFACE_TEMPLATE
 from dataset.photographs.image_files import ImageError, decode_image
+from dataset.photographs.layout import LayoutError
 from tests.dataset.field_files import (
     MAGIC,
     encoded,
@@ -400,3 +401,9 @@ def test_a_format_that_is_forced_must_be_there(tmp_path):
         (write_zip if shards[-1] == "1" else write_tar)(tmp_path / shards, [("P/1.png", b"x")])
     with pytest.raises(FormatError, match="files of several formats"):
         opened(tmp_path / "c")
+
+
+def test_an_archive_without_images_says_what_is_in_it(tmp_path):
+    path = write_zip(tmp_path / "a.zip", [("p/notes.txt", b"hello"), ("p/._a.jpg", b"x")])
+    with pytest.raises(LayoutError, match=r"archive without images .*passed over 1 .txt, 1 hidden.*check the path"):
+        open_source(path, "auto", None)

