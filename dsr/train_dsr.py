@@ -1,6 +1,6 @@
 """Train a super-resolver so that a frozen EdgeFace still sees the same person."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -26,6 +26,7 @@ from engine.runloop import RunLoop
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.finetuning.bank import memory_bank
 from facial_rec.finetuning.hr_targets import HrTargets
+from facial_rec.loading.sources import AUTO, named_weights
 from facial_rec.validation import VerificationSet, ranking, table_line
 
 CHECKPOINT = "dsr-training"
@@ -42,8 +43,12 @@ class TrainConfig:
     """
 
     edgeface: Annotated[
-        list[str], typer.Option(help="EdgeFace weights to train against; repeat for several. A name or a path.")
-    ] = field(default_factory=lambda: ["edgeface_xxs.pt"])
+        list[str],
+        typer.Option(
+            help="EdgeFace weights to train against; repeat for several. A name, a path, or auto: "
+            "EdgeFace-XXS as published if found, else the synthetic one that ships."
+        ),
+    ] = field(default_factory=lambda: [AUTO])
     dataset: Annotated[Path, typer.Option(help="Folder with train_processed and val_processed.")] = Path("dataset")
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/dsr")
     device: options.Device = "auto"
@@ -100,6 +105,7 @@ def train(config: TrainConfig) -> None:
     """Run or continue the training that `config` describes."""
     if not config.edgeface:
         raise UserError("--edgeface: at least one EdgeFace file is needed")
+    config = replace(config, edgeface=[named_weights(name) for name in config.edgeface])
     initial = dsr_file(config.init) if config.init else None
     if initial and not initial.is_file():
         raise UserError(f"--init {config.init}: no such file; check the path")

@@ -16,6 +16,7 @@ from engine.files import atomic_path
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.embedding_in_batches import embed_folder
 from facial_rec.loading.refusals import FacesError
+from facial_rec.loading.sources import AUTO, named_weights
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,13 @@ class EmbedConfig:
 
     images: Annotated[Path, typer.Argument(help="An image, or a folder of images (sub-folders included).")]
     out: Annotated[Path, typer.Argument(help="The .npz file to write.")]
-    edgeface: Annotated[str, typer.Option(help="Weights: a path, a bare name or an hf:// address.")] = "edgeface_xxs.pt"
+    edgeface: Annotated[
+        str,
+        typer.Option(
+            help="Weights: a path, a bare name, an hf:// address, or auto: EdgeFace-XXS as published if found, else "
+            "the synthetic one that ships."
+        ),
+    ] = AUTO
     adapter: Annotated[Path | None, typer.Option(help="Adapter made for these weights.")] = None
     batch: Annotated[int, typer.Option(min=1, help="Faces at a time.")] = 64
     flip: Annotated[bool, typer.Option(help="Add the mirror image's embedding before normalising.")] = False
@@ -47,7 +54,7 @@ def embed_images(config: EmbedConfig) -> int:
         raise FacesError(f"{config.out}: embeddings are written as .npz; give a name that ends so")
     found = find_photographs(config.images)
     found.tell()
-    edgeface = EdgeFaceEmbedding(config.edgeface, pick_device(config.device), adapter=config.adapter)
+    edgeface = EdgeFaceEmbedding(named_weights(config.edgeface), pick_device(config.device), adapter=config.adapter)
     reader = FaceReader(crops=config.crops, prepared=True)
     embeddings, reasons = embed_folder(edgeface, found.root, found.names, config.batch, config.flip, reader)
     names = [name for name in found.names if name not in reasons]

@@ -1,5 +1,6 @@
 """Fine-tune EdgeFace for low-resolution faces, in the space of the original."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ from facial_rec.finetuning.tuning_loss import TuningLoss, TuningWeights
 from facial_rec.loading.adapter import write_adapter
 from facial_rec.loading.branch import write_branch
 from facial_rec.loading.saving import save_finetuned
-from facial_rec.loading.sources import find_weights
+from facial_rec.loading.sources import find_weights, named_weights
 from facial_rec.validation import SIZES_PX, VerificationSet, ranking, table_line
 
 CHECKPOINT = "edgeface-finetuning"
@@ -42,6 +43,7 @@ def finetune(config: FinetuneConfig) -> None:
     """Run or continue the fine-tuning that `config` describes."""
     if config.tune == "branch" and (config.feature or config.adapter):
         raise UserError("--tune branch: replaces the stages that --feature matches and --adapter changes; drop those")
+    config = replace(config, edgeface=named_weights(config.edgeface))
     accelerator = make_accelerator(pick_device(config.device), config.precision, config.accumulate)
     original = EdgeFaceEmbedding(config.edgeface, device=accelerator.device)
     dsr = _super_resolver(config, accelerator.device)

@@ -7,15 +7,15 @@ from engine.errors import UserError
 from engine.text import read_json
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading.adapter import Extent, shipped_adapter
+from facial_rec.loading.sources import AUTO, named_weights
 
 DSR_RUN, FINETUNED_RUN = Path("runs/dsr"), Path("runs/edgeface")
-OFFICIAL = "edgeface_xxs.pt"
 
 
 def choose_edgeface(given: str | None) -> str:
-    """Return the weights given, else those that the super-resolver was trained against, else `edgeface_xxs.pt`."""
+    """Return the weights given, else those that the super-resolver was trained against, else `sources.AUTO`'s."""
     if given is not None:
-        return given
+        return named_weights(given)
     for run in (FINETUNED_RUN, DSR_RUN):
         path = run / "config.json"
         try:
@@ -23,7 +23,7 @@ def choose_edgeface(given: str | None) -> str:
         except (OSError, ValueError, KeyError, TypeError):
             continue
         return str(found[0] if isinstance(found, list) else found)
-    return OFFICIAL
+    return named_weights(AUTO)
 
 
 def choose_dsr(given: str) -> Path | None:

@@ -76,7 +76,7 @@ class EvaluateConfig:
     processes: options.Processes = 1
     out: Annotated[Path, typer.Option(help="Folder that receives the report.")] = Path("runs/evaluation")
     edgeface: Annotated[
-        str | None, typer.Option(help="Original EdgeFace; none given: that of the last run, else edgeface_xxs.pt.")
+        str | None, typer.Option(help="Original EdgeFace; none given: that of the last run, else EdgeFace-XXS.")
     ] = None
     dsr: Annotated[
         str, typer.Option(help="Super-resolver: a file, auto (runs/dsr/best.pth, else the one shipped), default, none.")

@@ -16,12 +16,16 @@ from engine.errors import UserError
 from engine.files import write_json
 from engine.text import read_json
 from facial_rec.finetuning.gates import shown
-from facial_rec.loading.sources import find_weights
+from facial_rec.loading.sources import AUTO, find_weights, named_weights
 from facial_rec.validation import ranking, table_line
 from pipeline.evaluation.threshold_target import parse_target
 from pipeline.steps import Step, StepError, run_step
 
 SCRATCH = "scratch"
+_NEXT = """Next:
+  python -m pipeline demo                               try the shipped chain on your own pictures, in the browser
+  python -m facial_rec get edgeface_xxs                 the official weights, which know real people
+  python -m pipeline run PHOTOS                         the same chain on photographs of yours"""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,12 @@ class RunConfig:
         None
     )
     edgeface: Annotated[
-        str, typer.Option(help="EdgeFace weights; 'scratch' trains an EdgeFace-XXS on the prepared faces first.")
-    ] = "edgeface_xxs.pt"
+        str,
+        typer.Option(
+            help="EdgeFace weights; auto: EdgeFace-XXS as published if found, else the synthetic one that ships; "
+            "scratch: an EdgeFace-XXS trained on the prepared faces first."
+        ),
+    ] = AUTO
     dataset: Annotated[Path, typer.Option(help="Folder of the prepared splits.")] = Path("dataset")
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs")
     device: options.Device = "auto"
@@ -80,7 +88,7 @@ def run(config: RunConfig) -> None:
         edgeface = config.runs / "scratch" / "edgeface.pth"
         go(_scratch(config, edgeface))
     else:
-        edgeface = find_weights(config.edgeface)
+        edgeface = find_weights(named_weights(config.edgeface))
     best = _best_cycle(config, edgeface, go)
     go(_evaluation(config, edgeface, best.tuned, best.dsr))
     print(f"pictures: {best.dsr.parent / 'samples'} (seen, bicubic, restored, original); report: {_report(config)}")
@@ -88,6 +96,7 @@ def run(config: RunConfig) -> None:
         print(f"best cycle: {best.number}; other commands take it by --dsr {best.dsr} and the weights {best.tuned}")
     if config.photos is None:
         print("These are synthetic faces: the figures show that the chain works, and say nothing about real people.")
+        print(_NEXT)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {
     "run.toml": ("pipeline.run", "RunConfig"),
     "margins.toml": ("facial_rec.finetune_edgeface", "FinetuneConfig"),
-    "scratch.toml": ("facial_rec.train_edgeface", "ScratchConfig"),
     "edgeface.toml": ("facial_rec.train_edgeface", "ScratchConfig"),
     "dsr.toml": ("dsr.train_dsr", "TrainConfig"),
     "dsr-real.toml": ("dsr.train_dsr", "TrainConfig"),

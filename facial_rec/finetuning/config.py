@@ -9,6 +9,7 @@ import typer
 from engine import options
 from facial_rec.finetuning.margins import MarginKind
 from facial_rec.finetuning.tuned_weights import Tune
+from facial_rec.loading.sources import AUTO
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,13 @@ class FinetuneConfig:
     (collapse, loss at full size) stops with exit code 3 and keeps the best that passed.
     """
 
-    edgeface: Annotated[str, typer.Option(help="EdgeFace weights to start from. A name or a path.")] = "edgeface_xxs.pt"
+    edgeface: Annotated[
+        str,
+        typer.Option(
+            help="EdgeFace weights to start from. A name, a path, or auto: EdgeFace-XXS as published if found, else "
+            "the synthetic one that ships."
+        ),
+    ] = AUTO
     dsr: Annotated[
         str, typer.Option(help="Super-resolver in front: a file, 'default' (the one shipped), 'none' (bicubic).")
     ] = "runs/dsr/best.pth"

@@ -9,6 +9,10 @@ from facial_rec.loading.refusals import WeightsNotFoundError
 
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "edgeface_weights"
 FOLDER_VARIABLE = "EDGEFACE_WEIGHTS"
+AUTO = "auto"
+SYNTHETIC = "edgeface_xxs_synthetic"
+"""The weights that ship: an EdgeFace-XXS that was trained on drawn people alone."""
+_PUBLISHED = ("edgeface_xxs", "edgeface_xxs_q")
 WEIGHTS_SUFFIXES = (".pt", ".pth", ".safetensors", ".ts", ".torchscript", ".pt2")
 
 log = logging.getLogger(__name__)
@@ -41,8 +45,7 @@ def find_weights(name: str | Path) -> Path:
     path = Path(name).expanduser()
     if path.name != text:
         return path
-    found = [folder / (text + suffix) for folder in search_path() for suffix in ("", *WEIGHTS_SUFFIXES)]
-    found = _distinct([candidate for candidate in found if candidate.is_file()])
+    found = _candidates(text)
     if not found:
         if path.exists():
             return path
@@ -50,6 +53,35 @@ def find_weights(name: str | Path) -> Path:
     if len(found) > 1:
         log.warning("%s: %d files of that name; taken: %s, not %s", text, len(found), found[0], found[1])
     return found[0]
+
+
+def named_weights(name: str) -> str:
+    """Return the name that `name` stands for.
+
+    Args:
+        name: As `find_weights` takes it; "auto" is EdgeFace-XXS as published where it is found, else the weights that
+            ship, and then a line says so.
+
+    Returns:
+        A name for `find_weights`, the same whatever is found later.
+    """
+    if name != AUTO:
+        return name
+    for published in _PUBLISHED:
+        if _candidates(published):
+            return published
+    log.warning(
+        "no official EdgeFace-XXS found: %s is taken, which ships and knows drawn people alone; for real ones: "
+        "python -m facial_rec get edgeface_xxs",
+        SYNTHETIC,
+    )
+    return SYNTHETIC
+
+
+def _candidates(name: str) -> list[Path]:
+    """Return the files of a bare name in the search path, the first folder's first."""
+    found = [folder / (name + suffix) for folder in search_path() for suffix in ("", *WEIGHTS_SUFFIXES)]
+    return _distinct([candidate for candidate in found if candidate.is_file()])
 
 
 def _distinct(paths: list[Path]) -> list[Path]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from dataset.synthetic.people import synthetic_faces
 from facial_rec.embedding import EdgeFaceEmbedding
 from facial_rec.loading import sources
 from facial_rec.loading.programs import AnyBatch
@@ -13,6 +14,7 @@ from facial_rec.loading.saving import save_finetuned
 from facial_rec.loading.torchscript import load_script
 from facial_rec.loading.weights import read_weights
 from facial_rec.networks.edgeface import build
+from metrics import tar_at_far
 
 
 class Foreign(nn.Module):
@@ -274,3 +276,35 @@ def test_bare_names_are_looked_up_in_three_places_in_order(xxs_file, tmp_path, m
 def test_an_untrained_network_passes_the_self_test(tmp_path):
     torch.save(build("edgeface_xxs").state_dict(), tmp_path / "fresh.pt")
     EdgeFaceEmbedding(tmp_path / "fresh.pt")
+
+
+def test_auto_is_the_published_edgeface_where_it_is_found_and_else_the_one_that_ships(xxs_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(sources.FOLDER_VARIABLE, raising=False)
+    monkeypatch.setattr(sources, "log", log := Lines())
+    assert sources.named_weights("auto") == sources.SYNTHETIC
+    assert "knows drawn people alone" in log.lines[0] and len(log.lines) == 1
+    assert sources.find_weights(sources.SYNTHETIC).parent == sources.WEIGHTS_FOLDER
+    shutil.copy(xxs_file, tmp_path / "edgeface_xxs_q.pt")
+    assert sources.named_weights("auto") == "edgeface_xxs_q"
+    shutil.copy(xxs_file, tmp_path / "edgeface_xxs.pt")
+    assert sources.named_weights("auto") == "edgeface_xxs"
+    assert sources.named_weights("else") == "else" and len(log.lines) == 1
+
+
+class Lines:
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, text, *values):
+        self.lines.append(text % values)
+
+
+def test_the_edgeface_that_ships_tells_drawn_people_apart_that_it_has_not_seen():
+    person, photo = torch.arange(40).repeat_interleave(3), torch.arange(3).repeat(40)
+    faces = synthetic_faces(person, photo, seed=987).float() / 255
+    with torch.no_grad():
+        embeddings = EdgeFaceEmbedding(sources.SYNTHETIC)(faces).numpy()
+    scores, same = embeddings @ embeddings.T, person[:, None] == person
+    genuine = scores[(same & ~torch.eye(120, dtype=torch.bool)).numpy()]
+    assert tar_at_far(genuine, scores[~same.numpy()], 0.01).tar > 0.97
