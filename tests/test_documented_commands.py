@@ -45,6 +45,8 @@ def run(command: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
     return stopped.value.code
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
 def test_the_commands_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch, capfd):

