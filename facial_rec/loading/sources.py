@@ -68,8 +68,8 @@ def named_weights(name: str) -> str:
     if name != AUTO:
         return name
     for published in _PUBLISHED:
-        if _candidates(published):
-            return published
+        if found := _candidates(published):
+            return found[0].name
     log.warning(
         "no official EdgeFace-XXS found: %s is taken, which ships and knows drawn people alone; for real ones: "
         "python -m facial_rec get edgeface_xxs",

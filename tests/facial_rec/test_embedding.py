@@ -286,9 +286,9 @@ def test_auto_is_the_published_edgeface_where_it_is_found_and_else_the_one_that_
     assert "knows drawn people alone" in log.lines[0] and len(log.lines) == 1
     assert sources.find_weights(sources.SYNTHETIC).parent == sources.WEIGHTS_FOLDER
     shutil.copy(xxs_file, tmp_path / "edgeface_xxs_q.pt")
-    assert sources.named_weights("auto") == "edgeface_xxs_q"
+    assert sources.named_weights("auto") == "edgeface_xxs_q.pt"
     shutil.copy(xxs_file, tmp_path / "edgeface_xxs.pt")
-    assert sources.named_weights("auto") == "edgeface_xxs"
+    assert sources.named_weights("auto") == "edgeface_xxs.pt"
     assert sources.named_weights("else") == "else" and len(log.lines) == 1
 
 
