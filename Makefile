@@ -23,7 +23,7 @@ install: .venv/installed  ## Create .venv from poetry.lock
 	echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dsr_edgeface.pth"
 	@touch $@
 
-demo: install  ## Train, fine-tune and evaluate on synthetic faces (under 3 minutes on 2 cores)
+demo: install  ## Train, fine-tune and evaluate on synthetic faces (minutes on 2 cores)
 	$(BIN)/python -m pipeline run --config recipes/demo/run.toml $(if $(EDGEFACE),--edgeface $(EDGEFACE))
 
 format: install  ## Format and apply safe fixes
