@@ -54,6 +54,7 @@ class TrainConfig:
     device: options.Device = "auto"
     precision: options.Precision = "auto"
     epochs: options.Epochs = 100
+    hours: options.Hours = None
     epoch_batches: options.EpochBatches = 0
     batch: options.BatchSize = 16
     accumulate: options.Accumulate = 1
@@ -164,12 +165,23 @@ class _Run:
         kept = {"best": -1.0}
         beside = {"critic": self.adversary.training} if self.adversary else {}
         self.loop = RunLoop(
-            folder, CHECKPOINT, self.training, config.epochs, len(batches), config.save_every, kept, beside
+            folder,
+            CHECKPOINT,
+            self.training,
+            config.epochs,
+            len(batches),
+            config.save_every,
+            kept,
+            beside,
+            config.hours,
         )
         self.control: dict[str, dict[str, Any]] = {}
 
     def train(self) -> None:
         """Train to the end, validating after each epoch."""
+        if self.loop.planning:
+            with self.loop.validating():
+                self.validation.measure(cast(DSR, self.training.ema.module).eval(), pictures=True)
         for epoch, index in self.loop.batches("DSR"):
             self.train_batch(self.batches.at(epoch, index))
             if self.loop.epoch_ended:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -85,6 +85,11 @@ class Training:
     def rate(self) -> float:
         """The learning rate of the next step."""
         return float(self._optimiser.param_groups[0]["lr"])
+
+    def end_at(self, steps: int) -> None:
+        """Let the learning rate reach its end after so many steps in all."""
+        self.settings = replace(self.settings, steps=steps)
+        self._stand_at(self.step)
 
     def update(self, loss: Tensor) -> float:
         """Back-propagate; at the end of an accumulation also clip, step, schedule and average.

@@ -14,6 +14,14 @@ Precision = Annotated[
     typer.Option(help="Of forward and backward; auto is bf16 where the processor has it, else fp32."),
 ]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training faces.")]
+Hours = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        help="Train for so long instead of --epochs: the first batches are timed, and the learning rate's fall is "
+        "fitted to what is left.",
+    ),
+]
 BatchSize = Annotated[int, typer.Option(min=2, help="Faces a batch, over all processes.")]
 Accumulate = Annotated[int, typer.Option(min=1, help="Batches a step.")]
 Rate = Annotated[float, typer.Option(min=0, help="Peak learning rate.")]

@@ -22,7 +22,7 @@ FREE_OPTIONS = frozenset({"device", "out", "overwrite", "save_every"})
 PLACES = frozenset({"adapter", "dataset", "dsr", "edgeface", "init", "teacher"})
 """Options that say where an input is: what is there counts, by its hash among the inputs, and not how it is spelled."""
 
-GROWING = frozenset({"epochs"})
+GROWING = frozenset({"epochs", "hours"})
 """Options that a continuation may raise: the run goes on from where it stands, and loses nothing."""
 
 
@@ -124,7 +124,7 @@ _GOES_ON = "it goes on from where it stands, at the learning rate of that place 
 
 
 def _is_more(now: Any, before: Any) -> bool:
-    return isinstance(now, int) and isinstance(before, int) and now > before
+    return isinstance(now, int | float) and isinstance(before, int | float) and now > before
 
 
 def _shown(value: Any) -> str:

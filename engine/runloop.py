@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +15,7 @@ from engine.device import mean_over_processes
 from engine.errors import UserError
 from engine.optimisation import NonFiniteLossError, Training
 from engine.runlog import RunLog, progress_bar
+from engine.time_budget import UNPLANNED, TimeBudget
 
 BATCH_FORMAT = "nonfinite-batch"
 
@@ -49,6 +50,9 @@ class RunLoop:
         save_every: Batches between checkpoints; an epoch's end and a stop are saved too.
         kept: Plain values of the command's own that belong to the checkpoint, as they are at the start.
         beside: What else learns, by name.
+        hours: Train for so long instead of `epochs`: the first batches are timed, then the end is set, and with it the
+            learning rate's way there. It is saved, so that a continuation has the same one; where that is given more
+            hours, it moves in proportion.
 
     Attributes:
         batches_done: Batches counted, over all epochs.
@@ -70,11 +74,15 @@ class RunLoop:
         save_every: int,
         kept: dict[str, Any] | None = None,
         beside: dict[str, Training] | None = None,
+        hours: float | None = None,
     ) -> None:
         self.folder, self._kind, self._training = folder, kind, training
         self._per_epoch, self._total, self._save_every = per_epoch, epochs * per_epoch, save_every
         self._accelerator = training.accelerator
         self.kept, self._beside = kept or {}, beside or {}
+        self._hours, self._budget = hours, TimeBudget(hours) if hours is not None else None
+        if hours is not None:
+            self._end_at(UNPLANNED)
         self.batches_done = 0
         self._sums: dict[str, float] = {}
         self._due = False
@@ -85,7 +93,12 @@ class RunLoop:
     @property
     def epoch_ended(self) -> bool:
         """Whether the batch that was counted last was its epoch's last."""
-        return self.batches_done % self._per_epoch == 0
+        return self.batches_done % self._per_epoch == 0 or self.batches_done == self._total
+
+    @property
+    def planning(self) -> bool:
+        """Whether hours are given and their batches are not counted yet."""
+        return self._budget is not None
 
     def batches(self, title: str) -> Iterator[tuple[int, int]]:
         """Yield (epoch, index) of each batch that is left, both from 0; save where it is due.
@@ -97,7 +110,7 @@ class RunLoop:
             KeyboardInterrupt: Somebody asked to stop; the run is saved.
         """
         main = self._accelerator.is_main_process
-        bar = progress_bar(self._total, self.batches_done, "batch", title, main)
+        bar = progress_bar(0 if self.planning else self._total, self.batches_done, "batch", title, main)
         try:
             with graceful_stop() as stop, bar as self._bar:
                 while self.batches_done < self._total:
@@ -121,6 +134,8 @@ class RunLoop:
             self._sums[name] = self._sums.get(name, 0.0) + value
         self.batches_done += 1
         self._bar.update()
+        if self._budget is not None and self._budget.count():
+            self._plan(self._budget)
         self._bar.set_postfix_str(
             "  ".join(f"{name} {values[name]:.3f}" for name in ("loss", *shown) if name in values)
         )
@@ -132,12 +147,19 @@ class RunLoop:
             validate: Called with the number of epochs done.
             every: Epochs from one validation to the next; after the last epoch there is one in any case.
         """
-        epoch = self.batches_done // self._per_epoch
+        epoch = -(-self.batches_done // self._per_epoch)
         self.log.write("train", self.batches_done, {"epoch": epoch, "rate": self._training.rate, **self.means()})
         due = epoch % every == 0 or self.batches_done == self._total
-        if due and self._accelerator.is_main_process:
-            validate(epoch)
-        self._accelerator.wait_for_everyone()
+        with self.validating():
+            if due and self._accelerator.is_main_process:
+                validate(epoch)
+            self._accelerator.wait_for_everyone()
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """Count the time of a validation where hours are given: it is no batch's, and others will follow."""
+        with self._budget.validating() if self._budget is not None else nullcontext():
+            yield
 
     def improves(self, score: float) -> bool:
         """Whether a score is above the best of all epochs so far, which it then is."""
@@ -147,7 +169,8 @@ class RunLoop:
 
     def means(self) -> dict[str, float]:
         """Return the epoch's mean figures over all processes, each of which must call it, and begin anew."""
-        means = mean_over_processes(self._accelerator, self._sums, self._per_epoch)
+        in_epoch = (self.batches_done - 1) % self._per_epoch + 1
+        means = mean_over_processes(self._accelerator, self._sums, in_epoch)
         self._sums = {}
         return means
 
@@ -162,6 +185,25 @@ class RunLoop:
             yield
         except NonFiniteLossError as error:
             raise self._stopped(error, batch) from None
+
+    def _plan(self, budget: TimeBudget) -> None:
+        left, batch_s = budget.batches_left(self._per_epoch, self._accelerator)
+        self._end_at(self.batches_done + left)
+        self._budget = None
+        self._due = True  # a continuation goes by this plan
+        self._bar.total = self._total
+        self.log.write("plan", self.batches_done, {"batches": self._total, "batch_seconds": batch_s})
+        self._accelerator.print(
+            f"{self._hours:g} h: {self._total:,} batches of {batch_s:.3g} s fit, validations counted"
+            if left
+            else f"{self._hours:g} h: used up by the {self.batches_done} batches that were timed; give more --hours"
+        )
+
+    def _end_at(self, batches: int) -> None:
+        """Set the number of batches, and the schedules that end with them."""
+        self._total = batches
+        for training in (self._training, *self._beside.values()):
+            training.end_at(max(1, batches // self._accelerator.gradient_accumulation_steps))
 
     def _stopped(self, error: NonFiniteLossError, batch: dict[str, Tensor]) -> TrainingStoppedError:
         path = self.folder / f"nonfinite_batch{self._accelerator.process_index or ''}.pth"
@@ -197,6 +239,8 @@ class RunLoop:
             self._sums = mean_over_processes(self._accelerator, self._sums, 1)
         if self._accelerator.is_main_process:
             own = {"batches_done": self.batches_done, "sums": dict(self._sums), **self.kept}
+            if self._hours is not None and not self.planning:
+                own |= {"planned": self._total, "hours": self._hours}
             own |= {name: training.state_dict() for name, training in self._beside.items()}
             save_checkpoint(self.folder / "last.pth", {"format": self._kind, **self._training.state_dict(), **own})
 
@@ -209,9 +253,13 @@ class RunLoop:
             for name, training in self._beside.items():
                 training.load_state_dict(state[name])
             self.batches_done, self._sums = state["batches_done"], dict(state["sums"])
+            if self._hours is not None and "planned" in state:
+                self._budget = None
+                self._end_at(round(state["planned"] * self._hours / state["hours"]))
             self.kept = {name: state[name] for name in self.kept}
+            of = "" if self.planning else f" of {self._total:,}"
             self._accelerator.print(
-                f"continuing {self.folder} from batch {self.batches_done:,} of {self._total:,}, "
+                f"continuing {self.folder} from batch {self.batches_done:,}{of}, "
                 f"learning rate {self._training.rate:.2g}"
             )
         places = self._accelerator.gather(torch.tensor([self.batches_done], device=self._accelerator.device))

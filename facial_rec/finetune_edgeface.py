@@ -97,12 +97,16 @@ class _Run:
         settings = Optimisation(steps, config.rate, config.warmup, config.weight_decay, config.clip, config.ema)
         self.training = Training(chain, settings, accelerator, config.compile)
         kept = {"best": -1.0, "before": {}}
-        self.loop = RunLoop(folder, CHECKPOINT, self.training, config.epochs, len(batches), config.save_every, kept)
+        self.loop = RunLoop(
+            folder, CHECKPOINT, self.training, config.epochs, len(batches), config.save_every, kept, hours=config.hours
+        )
 
     def train(self) -> None:
         """Measure the original, then train to the end, validating after each epoch."""
         if not self.loop.kept["before"]:
-            self.loop.kept["before"] = before = self.measure(cast(nn.Module, self.original.network))
+            with self.loop.validating():
+                before = self.measure(cast(nn.Module, self.original.network))
+            self.loop.kept["before"] = before
             self.loop.log.write("before", 0, before)
             self.accelerator.print(_summary("before", before))
             if self.config.adapter or self.config.tune == "branch":

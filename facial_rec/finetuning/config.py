@@ -36,6 +36,7 @@ class FinetuneConfig:
     device: options.Device = "auto"
     precision: options.Precision = "auto"
     epochs: options.Epochs = 10
+    hours: options.Hours = None
     epoch_batches: options.EpochBatches = 0
     batch: options.BatchSize = 32
     accumulate: options.Accumulate = 1

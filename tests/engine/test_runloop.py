@@ -21,11 +21,18 @@ class Kill(BaseException):
     """Stands for a process that ends without another line."""
 
 
-def toy_run(folder: Path, save_every: int = 1000, accumulate: int = 1, kill_at: int = -1, stop_at: int = -1) -> RunLoop:
+def toy_run(
+    folder: Path,
+    save_every: int = 1000,
+    accumulate: int = 1,
+    kill_at: int = -1,
+    stop_at: int = -1,
+    hours: float | None = None,
+) -> RunLoop:
     torch.manual_seed(0)
     accelerator = make_accelerator(torch.device("cpu"), "fp32", accumulate)
     training = Training(nn.Linear(3, 1), SETTINGS, accelerator)
-    loop = RunLoop(folder, "toy", training, EPOCHS, PER_EPOCH, save_every, {"best": 0.0})
+    loop = RunLoop(folder, "toy", training, EPOCHS, PER_EPOCH, save_every, {"best": 0.0}, hours=hours)
     for epoch, index in loop.batches("toy"):
         if loop.batches_done == kill_at:
             raise Kill
@@ -37,10 +44,34 @@ def toy_run(folder: Path, save_every: int = 1000, accumulate: int = 1, kill_at: 
             norm = training.update(loss)
         loop.count({"loss": loss}, norm)
         if loop.epoch_ended:
-            means = loop.means()
+            with loop.validating():
+                means = loop.means()
             loop.log.write("train", loop.batches_done, means)
             loop.kept["best"] = means["loss"]
     return loop
+
+
+class Clock:
+    """A second passes with each look at it, which is one a validation's end, and as often as the loop looks."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@pytest.fixture
+def batches_of_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, draw = Clock(), torch.randn
+
+    def slow(*shape: int, **options: torch.Generator) -> torch.Tensor:
+        clock.now += 10.0
+        return draw(*shape, **options)
+
+    monkeypatch.setattr(torch, "randn", slow)
+    monkeypatch.setattr("engine.time_budget.time.perf_counter", clock)
 
 
 def state_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -164,3 +195,40 @@ def test_a_score_improves_only_on_the_best_so_far(tmp_path: Path) -> None:
     loop.kept["best"] = -1.0
     assert [loop.improves(score) for score in (0.2, 0.1, 0.2, 0.3)] == [True, False, False, True]
     assert loop.kept["best"] == 0.3
+
+
+@pytest.mark.usefixtures("batches_of_ten_seconds")
+def test_hours_end_when_they_are_over_at_the_schedules_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loop = toy_run(tmp_path, hours=0.25)
+    # 900 s hold batches of 10 s, with a validation of 1 s (and the loop's own looks at the clock) after each five.
+    assert 84 <= loop.batches_done <= 88
+    assert f"0.25 h: {loop.batches_done} batches" in capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["batches"] for line in lines if line["event"] == "plan"] == [loop.batches_done]
+    assert lines[-1]["event"] == "train" and lines[-1]["step"] == loop.batches_done, "the last epoch may be a part"
+    state = load_checkpoint(tmp_path / "last.pth", "toy")
+    assert state["step"] == loop.batches_done
+    assert state["optimiser"]["param_groups"][0]["lr"] == pytest.approx(SETTINGS.rate / 100)
+
+
+@pytest.mark.usefixtures("batches_of_ten_seconds")
+@pytest.mark.parametrize("kill_at", [32, 33, 60])
+def test_a_continuation_keeps_the_end_that_was_measured(kill_at: int, tmp_path: Path) -> None:
+    whole = toy_run(tmp_path / "whole", hours=0.25)
+    with pytest.raises(Kill):
+        toy_run(tmp_path / "died", hours=0.25, kill_at=kill_at)
+    assert toy_run(tmp_path / "died", hours=0.25).batches_done == whole.batches_done
+    assert_same_end(tmp_path / "whole", tmp_path / "died")
+    longer = toy_run(tmp_path / "died", hours=0.5)
+    assert longer.batches_done == 2 * whole.batches_done
+
+
+@pytest.mark.usefixtures("batches_of_ten_seconds")
+def test_hours_that_the_timed_batches_use_up_end_with_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert toy_run(tmp_path, hours=0.01).batches_done == 32
+    assert "give more --hours" in capsys.readouterr().out
+
+
+def test_epochs_alone_plan_nothing(tmp_path: Path) -> None:
+    loop = toy_run(tmp_path)
+    assert not loop.planning and loop.batches_done == EPOCHS * PER_EPOCH
