@@ -36,18 +36,25 @@ COLOURS = {
 def write_plots(folder: Path, report: Json) -> None:
     """Write roc, det and histograms, each as PNG and SVG: a picture an input size, or full size alone."""
     sizes = sorted({curve["size_px"] for curve in report["curves"]} - {HR_PX}) or [HR_PX]
+    columns, rows = min(3, len(sizes)), -(-len(sizes) // 3)
     for name, draw in (("roc", _draw_roc), ("det", _draw_det), ("histograms", _draw_histograms)):
-        figure = Figure(figsize=(4 * min(3, len(sizes)), 3.6 * -(-len(sizes) // 3)), layout="constrained")
-        for number, size in enumerate(sizes, 1):
-            axes = figure.add_subplot(-(-len(sizes) // 3), min(3, len(sizes)), number, title=size_name(size))
+        figure = Figure(figsize=(4 * columns, 3.6 * rows), layout="constrained")
+        shared = figure.subplots(rows, columns, sharex=True, sharey=name != "histograms", squeeze=False)
+        for axes, size in zip(shared.flat[: len(sizes)], sizes, strict=True):
+            axes.set_title(size_name(size))
             draw(axes, report, [curve for curve in report["curves"] if curve["size_px"] in (size, HR_PX)])
             axes.minorticks_off()  # nine for each decade, two fifths of the time
+        for axes in shared.flat[len(sizes) :]:
+            axes.remove()
+        for axes in shared.flat[max(0, len(sizes) - columns) : len(sizes)]:
+            axes.tick_params(labelbottom=True)  # nothing may stand below it
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
         with matplotlib.rc_context({"svg.hashsalt": "report"}):
             for suffix in FORMATS:
                 with atomic_path(folder / f"{name}.{suffix}") as temporary:
                     figure.savefig(temporary, format=suffix, dpi=110)
+                figure.set_layout_engine("none")  # it is laid out, which takes as long as it takes to draw
 
 
 def rates_of(curve: Json) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
