@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import typer
 
 from engine import options
@@ -36,7 +35,7 @@ from pipeline.evaluation.frames import AUTO, measure_frames, seen_together
 from pipeline.evaluation.freezing import Frozen, freeze_thresholds, read_frozen
 from pipeline.evaluation.input_sizes import parse_sizes
 from pipeline.evaluation.pair_accuracy import freeze_pair_thresholds
-from pipeline.evaluation.pair_labels import check_labels, one_kind, refuse_one_kind
+from pipeline.evaluation.pair_labels import names_in_lists, pairs_of
 from pipeline.evaluation.protocols import (
     ImageSets,
     PairList,
@@ -44,13 +43,12 @@ from pipeline.evaluation.protocols import (
     default_search_plan,
     read_image_list,
     read_image_sets,
-    read_pair_list,
-    refuse_pairs_with_themselves,
     refuse_searches_for_themselves,
 )
 from pipeline.evaluation.systems import System, choose_systems, leading, load_networks
 from pipeline.evaluation.threshold_target import Target, parse_target
 from pipeline.reporting.report import build_report, print_table, write_report
+from pipeline.reporting.score_files import SCORES, export_scores, parse_formats
 
 EmbedderOf = Callable[[Split], Embedder]
 
@@ -138,6 +136,9 @@ class EvaluateConfig:
     bootstrap: Annotated[int, typer.Option(min=0, max=100_000, help="Replicates of the intervals; 0: none.")] = 500
     seed: Annotated[int, typer.Option(min=0, help="Seed of the replicates.")] = 0
     scores: Annotated[int, typer.Option(min=0, help="Worst comparisons of each row written to scores.csv.")] = 200
+    export_scores: Annotated[
+        str | None, typer.Option(help="Write all comparisons to OUT/scores/ as bob4, bob5 or pyeer, joined by commas.")
+    ] = None
     cache: Annotated[Path, typer.Option(help="Folder of the embeddings kept for the next evaluation.")] = Path(
         "runs/embeddings"
     )
@@ -148,14 +149,14 @@ class EvaluateConfig:
 
 def evaluate_dataset(config: EvaluateConfig) -> None:
     """Run the evaluation that `config` describes."""
-    target = parse_target(config.threshold)
+    target, formats = parse_target(config.threshold), parse_formats(config.export_scores)
     device = pick_device(config.device)
     split = replace(open_split(config.dataset_root), degradation=config.degradation)
     refuse_incomparable(split)
     sizes = parse_sizes(config.sizes, split)
     make_writable(config.out)
     sets = _named_sets(config, split)
-    searches, pairs = _searches(config, split, sets), _pairs(config.pairs, split, sets, config.out)
+    searches, pairs = _searches(config, split, sets), pairs_of(config.pairs, split, sets, config.out)
     listed = pairs is not None or config.gallery is not None
     together = seen_together(config.sets, split, sets, listed) if config.sets is not None else None
     other = open_beside(config.development, split, "--sets, --development") if together is not None else None
@@ -200,6 +201,7 @@ def evaluate_dataset(config: EvaluateConfig) -> None:
     )
     write_report(config.out, report, measured, split, config.faces, config.plots)
     print_table(report)
+    export_scores(config.out / SCORES, formats, split, embeddings, cells_of(systems, sizes))
     print(f"report: {config.out / 'report.html'}")
 
 
@@ -208,26 +210,6 @@ def _named_sets(config: EvaluateConfig, split: Split) -> ImageSets | None:
     if config.sets is None or config.sets == AUTO:
         return None
     return read_image_sets(Path(config.sets), split.keys, split.person, config.out)
-
-
-def _pairs(given: Path | None, split: Split, sets: ImageSets | None, out: Path) -> PairList | None:
-    beside = (split.root / name for name in ("pairs.txt", "pairs.csv"))
-    path = given or next((path for path in beside if path.is_file()), None)
-    if path is None:
-        return None
-    names, person = _names(split, sets), [split.person, *([sets.person] if sets is not None else [])]
-    listed = read_pair_list(path, names, out)
-    refuse_pairs_with_themselves(listed, split.keys, sets)
-    if given is None and one_kind(listed):
-        print(f"{one_kind(listed)}; they are left out")
-        return None
-    refuse_one_kind(listed)
-    return check_labels(listed, names, np.concatenate(person))
-
-
-def _names(split: Split, sets: ImageSets | None) -> list[str]:
-    """Return what lists may name."""
-    return [*split.keys, *(sets.names if sets is not None else [])]
 
 
 def _pair_thresholds(
@@ -245,7 +227,7 @@ def _pair_thresholds(
         raise EvaluationDataError(f"--pairs-threshold-from: {split.root} has no list of pairs to judge; give --pairs")
     other = open_other_split(config.pairs_threshold_from, split, "--pairs-threshold-from")
     refuse_lacking_views(other, sizes, split, "--pairs-threshold-from")
-    listed = _pairs(None, other, None, config.out)
+    listed = pairs_of(None, other, None, config.out)
     if listed is None:
         raise EvaluationDataError(f"--pairs-threshold-from {other.root}: no pairs.txt or pairs.csv in it to choose on")
     return freeze_pair_thresholds(embedder_of(other), systems, sizes, listed)
@@ -258,7 +240,7 @@ def _searches(config: EvaluateConfig, split: Split, sets: ImageSets | None) -> S
     if config.gallery is None or config.probes is None:
         found = default_search_plan(split.person, config.gallery_images)
         return replace(found, by_faiss=by_faiss) if found is not None else None
-    rows = [read_image_list(path, _names(split, sets), config.out) for path in (config.gallery, config.probes)]
+    rows = [read_image_list(path, names_in_lists(split, sets), config.out) for path in (config.gallery, config.probes)]
     note = f"lists {config.gallery.as_posix()} and {config.probes.as_posix()}"
     plan = SearchPlan(rows[0], rows[1], note, by_faiss)
     refuse_searches_for_themselves(plan, split.keys, sets)

@@ -23,8 +23,10 @@ from pipeline.evaluation.systems import load_networks
 from pipeline.published.embedding import SetEmbedder, small_face_systems
 from pipeline.published.layouts import LAYOUTS, Name, conditions
 from pipeline.published.native_faces import NativeFaces, parse_native_size
+from pipeline.published.pair_trials import PairTrial, TemplateTrial
 from pipeline.published.published_set import bands
 from pipeline.published.results import print_results, write_results
+from pipeline.reporting.score_files import SCORES, parse_formats, write_scores
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,7 @@ class EvaluateProtocolConfig:
             "default of bin), a number of pixels for all, or a CSV (image,size_px)."
         ),
     ] = None
-    crops: Annotated[
-        bool, typer.Option("--crops", help="The pictures are crops of faces: take them as they are, look for no faces.")
-    ] = False
+    crops: options.Crops = False
     min_size: Annotated[int, typer.Option(min=12, help="Smallest face to look for in pictures over 112 px.")] = 20
     device: options.Device = "auto"
     processes: options.Processes = 1
@@ -72,6 +72,10 @@ class EvaluateProtocolConfig:
         str | None, typer.Option(help="Rows to evaluate (bicubic,dsr,dsr+adapted,...); none given: all there are.")
     ] = None
     flip: Annotated[bool, typer.Option(help="Add the embedding of the mirror image.")] = True
+    export_scores: Annotated[
+        str | None,
+        typer.Option(help="Write scores of pairs to OUT/scores/ as bob4, bob5 or pyeer, joined by commas."),
+    ] = None
     cache: Annotated[Path, typer.Option(help="Folder of the embeddings kept for the next evaluation.")] = Path(
         "runs/embeddings"
     )
@@ -80,7 +84,7 @@ class EvaluateProtocolConfig:
 
 def evaluate_protocol(config: EvaluateProtocolConfig) -> None:
     """Run the evaluation that `config` describes."""
-    seen_at = conditions(config.protocol, config.sizes)
+    seen_at, formats = conditions(config.protocol, config.sizes), parse_formats(config.export_scores)
     out = config.out or Path("runs/protocols") / config.protocol
     source = LAYOUTS[config.protocol](config.root)
     native = parse_native_size(config.native_size, source.aligned)
@@ -96,7 +100,7 @@ def evaluate_protocol(config: EvaluateProtocolConfig) -> None:
     networks = load(device)
     systems = small_face_systems(networks, config.systems)
     cache = EmbeddingCache(config.cache if config.keep else None)
-    reader = FaceReader(config.min_size, crops=config.crops)
+    reader = FaceReader(config.min_size, crops=config.crops, prepared=True)
     faces = NativeFaces(source, reader, native, f"crops {config.crops}, from {config.min_size} px", cache)
     results: list[Json] = []
     with several(config.processes, load, device) as processes:
@@ -108,6 +112,9 @@ def evaluate_protocol(config: EvaluateProtocolConfig) -> None:
                     said = {"trial": trial.title, "system": system.key, "name": system.name}
                     rows = trial.measure(sides[system.key])
                     results += [{**said, "condition": condition.name, **row} for row in rows]
+                    if formats and isinstance(trial, PairTrial | TemplateTrial):
+                        stem = out / SCORES / f"{system.key}_{condition.name.replace(' ', '_')}"
+                        write_scores(stem, formats, trial.compared(sides[system.key], source.names))
     report: Json = {
         "protocol": config.protocol,
         "what": f"{source.what}, {len(source.names):,} faces",

@@ -5,6 +5,7 @@ pair whether it shows one person (InsightFace, `recognition/arcface_torch/eval/v
 ten parts of equal length, in their order.
 """
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dataset.formats.plain_pickle import PickleRefusedError, PlainArray, read_pl
 from dataset.formats.source import FormatError, Record, Source, first_bytes
 from dataset.photographs.image_files import ImageError
 from dataset.photographs.pairs import Pair
+from engine.files import write_bytes
 
 FOLDS = 10
 
@@ -102,6 +104,14 @@ def encoded_image(path: Path, images: list[Any], row: int) -> bytes:
         kind = type(images[row]).__name__
         raise ImageError(f"{path}, image {row}: no encoded image ({kind}); make the file again")
     return data
+
+
+def write_verification_set(path: Path, images: list[bytes], same: list[bool]) -> None:
+    """Write encoded images, two for each pair, and whether each pair shows one person.
+
+    They are plain lists of bytes and booleans, in a pickle of protocol 4.
+    """
+    write_bytes(path, pickle.dumps((images, same), protocol=4))
 
 
 def _encoded(image: Any) -> bytes | None:

@@ -154,6 +154,16 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
         Image.fromarray(image).save(temporary, format="PNG")
 
 
+def encode_image(image: NDArray[np.uint8], jpeg_quality: int = 0) -> bytes:
+    """Return the bytes of a file of (H, W, 3) uint8 RGB: PNG, or JPEG of a quality from 1 to 100."""
+    file = io.BytesIO()
+    if jpeg_quality:
+        Image.fromarray(image).save(file, "JPEG", quality=jpeg_quality, subsampling=0)
+    else:
+        Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """Turn a picture as its Exif says; Exif that cannot be read says nothing."""
     image.load()  # what is at fault in the pixels shows here

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from metrics.bootstrap import IdentityBootstrap, Weights, draw_people, rate_interval
-from metrics.comparisons import all_pairs, listed_pairs
+from metrics.comparisons import PairScores, all_pairs, listed_pairs
 from metrics.differences import mcnemar, paired_difference
 from metrics.folds import FoldAccuracy
 from metrics.identification import Searches
@@ -84,6 +84,16 @@ class Sides:
     weights: Weights | None
     seen: NDArray[np.bool_]
 
+    def all_pairs(self) -> tuple[NDArray[np.int64], PairScores]:
+        """Compare every probe with every enrolled face of those that have one, but not with the same photograph.
+
+        Returns:
+            (M,) the rows that have a probe, and their scores, which count the rows among these.
+        """
+        rows = np.flatnonzero(self.seen)
+        person = self.person[rows]
+        return rows, all_pairs(self.probes[rows], self.gallery[rows], person, person)
+
     def with_sets(self, sets: ImageSets | None) -> "Sides":
         """Return these rows, and those of the sets after them."""
         if sets is None:
@@ -127,8 +137,7 @@ def evaluate(
     weights = draw_people(len(split.people), plan.replicates, plan.seed) if plan.replicates else None
     measured = []
     for system, size in tqdm(cells_of(systems, plan.sizes_px), desc="measuring", unit="row", leave=False):
-        seen = np.isin(np.arange(len(split)), split.rows_at(size))
-        sides = Sides(embeddings[system.key, size], embeddings[system.gallery, HR_PX], split.person, weights, seen)
+        sides = sides_of(split, embeddings, system, size, weights)
         cell = _measure_all_pairs(system, size, thresholds[system.key, size], sides, split, plan)
         listed = sides.with_sets(plan.sets)
         _add_searches(cell, listed, plan)
@@ -137,13 +146,19 @@ def evaluate(
     return measured
 
 
+def sides_of(
+    split: Split, embeddings: dict[Cell, Embeddings], system: System, size_px: int, weights: Weights | None = None
+) -> Sides:
+    """Return what a cell compares; arguments as for `evaluate`."""
+    seen = np.isin(np.arange(len(split)), split.rows_at(size_px))
+    return Sides(embeddings[system.key, size_px], embeddings[system.gallery, HR_PX], split.person, weights, seen)
+
+
 def _measure_all_pairs(
     system: System, size_px: int, threshold: float, sides: Sides, split: Split, plan: Plan
 ) -> Measured:
-    """Compare every probe with every enrolled face of those that have one, but not with the same photograph."""
-    rows = np.flatnonzero(sides.seen)
+    rows, scores = sides.all_pairs()
     probes, person = sides.probes[rows], sides.person[rows]
-    scores = all_pairs(probes, sides.gallery[rows], person, person)
     genuine, impostor = sort_both(scores.genuine, scores.impostor)
     figures: Json = {
         "system": system.key,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset.formats.source import FormatError
+from engine.text import read_lines
 from pipeline.published.pair_trials import TemplateTrial
 from pipeline.published.published_set import (
     PublishedSet,
@@ -38,6 +39,7 @@ def open_ijbc(root: Path) -> PublishedSet:
     Raises:
         PublishedSetError: A folder, list or image is not there, or the lists do not fit each other.
         FormatError: A line that is not of its list.
+        TextError: A list that is no text.
     """
     meta, crops = folder_below(root, "meta"), folder_below(root, "loose_crop")
     of_faces, of_templates, of_pairs = (
@@ -86,7 +88,9 @@ def _only(meta: Path, ending: str) -> Path:
 
 def _table(path: Path, count: int) -> tuple[list[str], NDArray[np.float64]]:
     """Return the name and the (N, count) numbers of each line."""
-    rows = [line.split() for line in _lines(path)]
+    rows = [line.split() for line in read_lines(path)]
+    if not rows:
+        raise FormatError(f"{path}: an empty list; copy it again")
     for number, row in enumerate(rows, 1):
         if len(row) != count + 1:
             raise FormatError(f"{path}, line {number}: {' '.join(row)[:60]!r} is no name and {count} numbers")
@@ -98,7 +102,8 @@ def _table(path: Path, count: int) -> tuple[list[str], NDArray[np.float64]]:
 
 def _numbers(path: Path, count: int) -> NDArray[np.float64]:
     """Return the (N, count) numbers of a large list, which has no names."""
-    _lines(path)
+    if path.stat().st_size == 0:
+        raise FormatError(f"{path}: an empty list; copy it again")
     try:
         found = np.loadtxt(path, np.float64, ndmin=2)
     except (ValueError, UnicodeDecodeError) as error:
@@ -113,13 +118,3 @@ def _whole(path: Path, numbers: NDArray[np.float64]) -> NDArray[np.int64]:
     if not np.array_equal(whole, numbers):
         raise FormatError(f"{path}: a number of a template or medium is no whole number")
     return whole
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise FormatError(f"{path}: no UTF-8 text; copy it again") from None
-    if not lines:
-        raise FormatError(f"{path}: an empty list; copy it again")
-    return lines

@@ -4,9 +4,7 @@ Every picture is looked at once: what was found is kept beside the embeddings, s
 face. Then a face is what its landmarks cut out, or the crop as it is; and no larger than its native size.
 """
 
-import csv
 import hashlib
-import io
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from tqdm import tqdm
 from dataset.photographs.seen_faces import SMALLEST_PX, FaceReader, Taken, align_at_own_size, shrink_face
 from dataset.views.resolution import LARGEST_VLR_PX, is_enlarged
 from engine.errors import UserError
+from engine.text import read_table
 from pipeline.evaluation.embedding_cache import EmbeddingCache
 from pipeline.evaluation.faces import NATIVE_PX, Picture, shrunk
 from pipeline.published.published_set import PublishedSet, Sizes
@@ -75,6 +74,7 @@ def parse_native_size(text: str | None, aligned: bool) -> NativeSize:
 
     Raises:
         NativeSizeError: None of these, or a size below 6.
+        TextError: A file that is no CSV.
     """
     if text is None or text in ("auto", "file"):
         rule: Native = "file" if text == "file" or (text is None and aligned) else "auto"
@@ -83,14 +83,19 @@ def parse_native_size(text: str | None, aligned: bool) -> NativeSize:
         return NativeSize(every=_checked(int(text), "--native-size"))
     path = Path(text)
     try:
-        table = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")))
-        return NativeSize(
-            listed={row["image"]: _checked(round(float(row["size_px"])), f"{path}, {row['image']}") for row in table}
-        )
+        table = read_table(path, ("image", "size_px"))
     except FileNotFoundError:
         raise NativeSizeError(f"--native-size {text}: give auto, file, a number, or a CSV that is there") from None
-    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
-        raise NativeSizeError(f"{path}: no CSV with image,size_px ({type(error).__name__}: {error})") from None
+    return NativeSize(listed=dict(_listed_size(path, line, row) for line, row in table))
+
+
+def _listed_size(path: Path, line: int, row: dict[str, str]) -> tuple[str, int]:
+    try:
+        return row["image"], _checked(round(float(row["size_px"])), f"{path}, line {line}")
+    except (KeyError, ValueError, OverflowError):
+        raise NativeSizeError(
+            f"{path}, line {line}: {row} is no image and size_px; mend the line or its header"
+        ) from None
 
 
 def _checked(size_px: int, what: str) -> int:

@@ -1,5 +1,6 @@
 """Trials of verification: listed pairs of faces, or of templates made of several."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,7 @@ from metrics.templates import media_templates
 from metrics.verification import Array, auc, eer, tar_at_far
 from pipeline.evaluation.measures import Json, finite
 from pipeline.published.published_set import ALL, Sides, Sizes, split_by_size
-
-_BLOCK = 100_000
+from pipeline.reporting.score_files import BLOCK, Compared
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,10 @@ class PairTrial:
     def scores(self, sides: Sides) -> Array:
         """Return the (P,) similarities."""
         return _scores(sides.probes, sides.gallery, self.rows[:, ::-1])
+
+    def compared(self, sides: Sides, names: list[str]) -> Iterator[Compared]:
+        """Yield the pairs by the names of the faces, part by part."""
+        return _compared(self.rows, self.same, self.scores(sides), lambda row: names[row])
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,10 @@ class TemplateTrial:
         """Return the (P,) similarities."""
         names, made = media_templates(sides.probes, self.template, self.media, self.weights)
         return _scores(made, made, np.searchsorted(names, self.pairs))
+
+    def compared(self, sides: Sides, names: list[str]) -> Iterator[Compared]:
+        """Yield the pairs by the numbers of the templates, part by part."""
+        return _compared(self.pairs, self.same, self.scores(sides), lambda number: f"template {number}")
 
 
 def pair_figures(
@@ -122,6 +130,18 @@ def pair_figures(
     return [whole, *(row(name, chosen) for name, chosen in split_by_size(sizes_px))]
 
 
+def _compared(
+    pairs: NDArray[np.int64], same: NDArray[np.bool_], scores: Array, name_of: Callable[[int], str]
+) -> Iterator[Compared]:
+    """Yield (P, 2) pairs part by part; of people only whether they are one is known, so that each pair has its own."""
+    for start in range(0, len(pairs), BLOCK):
+        part = slice(start, start + BLOCK)
+        claimed = [f"pair {number}" for number in range(start, start + len(scores[part]))]
+        real = [who if one else f"{who}, another" for who, one in zip(claimed, same[part].tolist(), strict=True)]
+        model, probe = (list(map(name_of, side)) for side in pairs[part].T.tolist())
+        yield Compared(claimed, model, real, probe, scores[part])
+
+
 def _mean(scores: Array) -> float | None:
     """Return the mean similarity of the pairs whose faces could be read."""
     read = scores[scores > FAILED_SCORE]
@@ -130,5 +150,5 @@ def _mean(scores: Array) -> float | None:
 
 def _scores(probes: Array, gallery: Array, pairs: NDArray[np.int64]) -> Array:
     """Return the scores of (P, 2) rows of probes and gallery, block by block."""
-    parts = [listed_pairs(probes, gallery, pairs[start : start + _BLOCK]) for start in range(0, len(pairs), _BLOCK)]
+    parts = [listed_pairs(probes, gallery, pairs[start : start + BLOCK]) for start in range(0, len(pairs), BLOCK)]
     return np.concatenate(parts)

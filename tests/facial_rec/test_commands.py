@@ -128,6 +128,14 @@ def test_embed_writes_names_and_unit_embeddings(xxs_file, faces, tmp_path):
     assert run(embed_images.main, faces, tmp_path / "out.csv", "--edgeface", xxs_file) == 2
 
 
+def test_embed_writes_an_array_and_the_list_of_its_names(xxs_file, faces, tmp_path):
+    assert run(embed_images.main, faces, tmp_path / "out.npz", "--edgeface", xxs_file, "--device", "cpu") == 0
+    assert run(embed_images.main, faces, tmp_path / "out.npy", "--edgeface", xxs_file, "--device", "cpu") == 0
+    with np.load(tmp_path / "out.npz") as stored:
+        assert np.array_equal(np.load(tmp_path / "out.npy", allow_pickle=False), stored["embeddings"])
+        assert (tmp_path / "out.txt").read_text().splitlines() == stored["names"].tolist()
+
+
 def test_embed_finds_and_aligns_faces_in_photographs_and_says_how_many(shared, xxs_file, tmp_path, capsys):
     photograph = sorted((shared / "faces/lfw_raw").glob("*/*_0001.jpg"))[0]
     (tmp_path / "in").mkdir()
