@@ -57,7 +57,7 @@ class EvaluateProtocolConfig:
         Path | None, typer.Option(help="Folder that receives the results; none given: runs/protocols/NAME.")
     ] = None
     edgeface: Annotated[
-        str | None, typer.Option(help="Original EdgeFace; none given: that of the last run, else edgeface_xxs.pt.")
+        str | None, typer.Option(help="Original EdgeFace; none given: that of the last run, else EdgeFace-XXS.")
     ] = None
     dsr: Annotated[
         str, typer.Option(help="Super-resolver: a file, auto (runs/dsr/best.pth, else the one shipped), default, none.")
