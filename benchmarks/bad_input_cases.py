@@ -9,6 +9,7 @@ from benchmarks.bad_input_makers import (
     changed_weights,
     copied,
     damaged_images,
+    half_a_list,
     half_of,
     inverted_pairs,
     keep_one,
@@ -32,6 +33,7 @@ PREPARE = "python -m dataset prepare"
 TRAIN = "python -m dsr.train_dsr --preset small --batch 4 --feature 0"
 TUNE = "python -m facial_rec.finetune_edgeface --batch 4 --dsr default"
 EVALUATE = "python -m pipeline.evaluate_dataset --sizes 8 --bootstrap 0 --no-plots --finetuned none"
+PROTOCOL = "python -m pipeline evaluate_dataset --protocol"
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,14 @@ CASES = [
         f"{EVALUATE} --pairs inverted.csv --out new",
         inverted_pairs,
     ),
+    Case("a published test set that is missing", f"{PROTOCOL} tinyface nowhere"),
+    Case("a published test set of another kind", f"{PROTOCOL} survface photos"),
+    Case("a protocol that there is none of", f"{PROTOCOL} lfw photos"),
+    Case("a verification set that would run a program", f"{PROTOCOL} bin code.bin", written("code.bin", CODE)),
+    Case("a half of a MAT-file", f"{PROTOCOL} tinyface tiny --out new", half_a_list),
+    Case("sizes for faces that are small by themselves", f"{PROTOCOL} scface photos --sizes 8"),
+    Case("scores in a format that there is none of", f"{EVALUATE} --export-scores csv --out new"),
+    Case("an export of pairs where there are none", "python -m dataset export dataset/val_processed pairs.bin"),
     Case("weights that are missing", f"{TRAIN} --edgeface nothing.pt --out runs/new"),
     Case("weights that are text", f"{TRAIN} --edgeface text.pt --out runs/new", written("text.pt", b"hello\n")),
     Case("weights that are a Git LFS pointer", f"{TUNE} --edgeface lfs.pt --out runs/new", written("lfs.pt", POINTER)),

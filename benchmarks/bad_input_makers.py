@@ -71,6 +71,15 @@ def half_of(source: str, target: str) -> Make:
     return make
 
 
+def half_a_list(place: Path) -> None:
+    """Lay out TinyFace in small, with half of a MAT-file."""
+    for folder in ("Gallery_Match", "Gallery_Distractor", "Probe"):
+        shutil.copytree(place / "photos" / "person_0", place / "tiny" / folder)
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    (place / "tiny" / "probe_img_ID_pairs.mat").write_bytes(header + b"\x0e\0\0\0\xff\xff\0\0" + b"\x06\0\0\0" * 3)
+    (place / "tiny" / "gallery_match_img_ID_pairs.mat").write_bytes(header + b"\x0e\0\0\0\xff\xff\0\0")
+
+
 def changed_weights(name: str, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Make:
     """Write the weights, changed."""
 

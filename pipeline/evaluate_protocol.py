@@ -22,7 +22,7 @@ from pipeline.evaluation.embedding_processes import several
 from pipeline.evaluation.measures import Json
 from pipeline.evaluation.systems import load_networks
 from pipeline.published.embedding import SetEmbedder, small_face_systems
-from pipeline.published.layouts import LAYOUTS, Name, conditions
+from pipeline.published.layouts import Name, conditions, open_published
 from pipeline.published.native_faces import NativeFaces, parse_native_size
 from pipeline.published.pair_trials import PairTrial, TemplateTrial
 from pipeline.published.published_set import bands
@@ -87,7 +87,7 @@ def evaluate_protocol(config: EvaluateProtocolConfig) -> None:
     """Run the evaluation that `config` describes."""
     seen_at, formats = conditions(config.protocol, config.sizes), parse_formats(config.export_scores)
     out = config.out or Path("runs/protocols") / config.protocol
-    source = LAYOUTS[config.protocol](config.root)
+    source = open_published(config.protocol, config.root)
     native = parse_native_size(config.native_size, source.aligned)
     make_writable(out)
     device = pick_device(config.device)

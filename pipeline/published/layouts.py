@@ -14,7 +14,7 @@ from pipeline.published.survface import open_survface
 from pipeline.published.tinyface import open_tinyface
 
 Name = Literal["bin", "tinyface", "survface", "scface", "ijbc", "xqlfw"]
-LAYOUTS: dict[Name, Callable[[Path], PublishedSet]] = {
+_LAYOUTS: dict[Name, Callable[[Path], PublishedSet]] = {
     "bin": open_bin,
     "tinyface": open_tinyface,
     "survface": open_survface,
@@ -24,6 +24,17 @@ LAYOUTS: dict[Name, Callable[[Path], PublishedSet]] = {
 }
 SHRINKING = "bin"
 """The protocol whose faces are all of full size, so that shrinking them says something."""
+
+
+def open_published(protocol: Name, root: Path) -> PublishedSet:
+    """Read a test set.
+
+    Raises:
+        UserError: It is not there, or not laid out as it was published.
+    """
+    if not root.exists():
+        raise UserError(f"{root}: no such file or folder; check the path")
+    return _LAYOUTS[protocol](root)
 
 
 def conditions(protocol: str, sizes: str | None) -> tuple[Condition, ...]:

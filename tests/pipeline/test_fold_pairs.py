@@ -126,7 +126,8 @@ def test_an_enlarged_face_goes_the_way_of_small_ones_and_so_does_one_that_is_sai
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--protocol", "bin", "nowhere.bin"], "nowhere.bin: no verification set"),
+        (["--protocol", "bin", "nowhere.bin"], "nowhere.bin: no such file or folder"),
+        (["--protocol", "bin", "."], ".: no verification set; give a file such as lfw.bin"),
         (["--protocol", "xqlfw", "."], "no list of pairs in it; put xqlfw_pairs.txt there"),
         (["--protocol", "xqlfw", ".", "--sizes", "8"], "--sizes 8: the faces of xqlfw are compared as they are"),
         (["--protocol", "lfw", "."], "'lfw'"),
