@@ -71,7 +71,7 @@ def ablate(config: AblationConfig) -> None:
 
 
 def _config(config: AblationConfig, kind: str, options: dict[str, Any], out: Path) -> TrainConfig | FinetuneConfig:
-    places: dict[str, Any] = {"dataset": config.dataset, "out": out, "epochs": 1, "device": "cpu"}
+    places: dict[str, Any] = {"dataset": [config.dataset], "out": out, "epochs": 1, "device": "cpu"}
     if kind == "dsr":
         return replace(TrainConfig(), **{"edgeface": [config.edgeface]} | options | places)
     return replace(FinetuneConfig(), **{"edgeface": config.edgeface} | options | places)

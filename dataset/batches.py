@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dataset.store import FaceStore
+from dataset.joined_store import JoinedStore, TrainingFaces
 from dataset.views.augment import JITTER_DRAWS, blend, cutout, flip_some, jitter
 from dataset.views.degrade import Degradation, low_resolution_canvas, realistic_canvas
 from engine.errors import UserError
@@ -57,7 +57,7 @@ class Batch:
     sizes_px: Tensor
     """(B,) int64: pixels a side of each view; 112 is the face itself."""
     person: Tensor
-    """(B,) int64: whose face, or mostly whose where two were blended."""
+    """(B,) int64: whose face, or mostly whose where two were blended; `UNKNOWN` where nobody said."""
     rows: Tensor
     """(B,) int64: which face of the store, or the first of two that were blended."""
     mirrored: Tensor
@@ -89,7 +89,7 @@ class LowResolutionBatches:
 
     def __init__(
         self,
-        store: FaceStore,
+        store: TrainingFaces,
         batch: int,
         view: View,
         seed: int,
@@ -112,7 +112,9 @@ class LowResolutionBatches:
     def at(self, epoch: int, index: int) -> Batch:
         """Return batch `index` of an epoch (both from 0)."""
         if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, epoch_rows(len(self.store), self._batch, self._seed, epoch))
+            order = epoch_rows(len(self.store), self._batch, self._seed, epoch)
+            shown = self.store.of_epoch(epoch) if isinstance(self.store, JoinedStore) else None
+            self._order = (epoch, order if shown is None else shown[order % len(shown)])
         rows = self._order[1][index]
         draws = self._draw(rows, (epoch, index))
         mine = {name: share_of(values, self._rank, self._world) for name, values in draws.items()}

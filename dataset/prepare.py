@@ -29,10 +29,11 @@ from dataset.photographs.intake import (
     with_names,
 )
 from dataset.photographs.landmark_check import LandmarkCheck
-from dataset.photographs.layout import PAIRS, SPLITS, Face, made_here, split_folder
-from dataset.photographs.pairs import Pair, read_pairs, write_kept_pairs
+from dataset.photographs.layout import NOBODY, PAIRS, SPLITS, UNLABELLED, Face, made_here, split_folder
+from dataset.photographs.pairs import Pair, read_pairs, write_pairs_among
 from dataset.photographs.photograph_folders import passed_over_words
-from dataset.photographs.problems import PROBLEMS, Problem, as_csv, kinds, of_another_version, unusable, why_lost
+from dataset.photographs.prepared_report import count_people, tell_problems, tell_splits
+from dataset.photographs.problems import PROBLEMS, Problem, as_csv, kinds, unusable, why_lost
 from dataset.photographs.selection import choose_people, duplicates, excluded, without
 from dataset.photographs.splits import FEWEST_PEOPLE, assign, parse_shares
 from engine.cli import command
@@ -56,7 +57,8 @@ class PrepareConfig:
     112x112 pixels are taken as they are; photographs are aligned by --landmarks or the lists beside them, else by a
     detector (extra `detect`), on the largest face. What could not be used is listed in problems.csv. A split that
     --val-people, --test-people, --val-folds or --test-folds fills holds those people alone; the others are shared out
-    by --split. Published parts are kept unless one of these is given.
+    by --split. Published parts are kept unless one of these is given. With --unlabelled nobody's people are read, and
+    all faces become training faces for distillation.
     """
 
     photos: Annotated[Path, typer.Argument(help="Folder, index CSV, archive, .rec, .bin, or folder of shards.")]
@@ -70,6 +72,9 @@ class PrepareConfig:
         str | None,
         typer.Option(help=r"Regular expression whose first group is the person in a file's name: '(.+)_\d+'."),
     ] = None
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="Nobody says whose the faces are: all of them train, by distillation.")
+    ] = False
     landmarks: Annotated[
         Path | None,
         typer.Option(
@@ -103,14 +108,16 @@ def prepare(config: PrepareConfig) -> None:
         _check_people([photo for photos in written.values() for photo in photos], plan)
         if contradiction := plan.check.contradiction():
             raise PrepareError(f"{config.landmarks or config.photos}: {contradiction}")
-        counts = {split: _count(photos, plan) for split, photos in written.items()}
+        counts = {split: count_people([photo.person for photo in photos]) for split, photos in written.items()}
         for split, photos in written.items():
-            counts[split]["pairs"] = _write_pairs(split_folder(folder, split), photos, plan.pairs)
+            keys = {Face(photo.image, photo.person).key for photo in photos}
+            counts[split]["pairs"] = write_pairs_among(split_folder(folder, split) / PAIRS, keys, plan.pairs)
         write_text(folder / PROBLEMS, as_csv(plan.problems))
         passed_over = dict(plan.source.passed_over)
         summary = {"splits": counts, "problems": kinds(plan.problems), "passed_over": passed_over}
         publish(folder, config.out, plan.made_of, summary, [PROBLEMS])
-    _report(config, counts, plan)
+    tell_splits(config.out, counts, plan.labelled, len(plan.pairs) if config.pairs else None)
+    tell_problems(config.out, config.landmarks or config.photos, plan.problems, plan.check.listed)
 
 
 @dataclass(frozen=True)
@@ -127,13 +134,16 @@ class _Plan:
     sizes_px: list[int]
     problems: list[Problem]
     """Grows by what cannot be read."""
+    labelled: bool
     made_of: dict[str, Any]
 
 
 def _plan(config: PrepareConfig) -> _Plan:
+    _refuse_people(config)
     shares, sizes_px = parse_shares(config.split), parse_sizes(config.vlr_sizes)
     landmarks = read_any_landmarks(config.landmarks) if config.landmarks else {}
-    source = open_source(config.photos, config.format, config.identity_pattern, made_here(config.out))
+    pattern = UNLABELLED if config.unlabelled else config.identity_pattern
+    source = open_source(config.photos, config.format, pattern, made_here(config.out))
     _refuse_to_replace(config, source)
     photos = with_names([(each.name, each.person, dict(each.attributes)) for each in source.records])
     people = {photo.person for photo in photos}
@@ -159,7 +169,9 @@ def _plan(config: PrepareConfig) -> _Plan:
     records = {record.name: record for record in source.records}
     hashes, lost = digests(photos, lambda photo: source.read(records[photo.source]))
     problems += [unusable(each.source, each.person, lost[each.source]) for each in photos if each.source in lost]
-    split_of = assign(Counter(photo.person for photo in photos), shares, chosen, config.seed, by_name)
+    images_of = Counter(photo.person for photo in photos)
+    alone = config.unlabelled
+    split_of = {NOBODY: "train"} if alone else assign(images_of, shares, chosen, config.seed, by_name)
     photos = without(photos, problems)
     problems += duplicates(photos, hashes, split_of, pairs)
     photos = without(photos, problems)
@@ -176,8 +188,24 @@ def _plan(config: PrepareConfig) -> _Plan:
         check,
         sizes_px,
         [*source.problems, *problems],
+        not config.unlabelled,
         _made_of(config, shares, sizes_px, hashes, source),
     )
+
+
+def _refuse_people(config: PrepareConfig) -> None:
+    """Refuse options about people where there are none."""
+    given = {
+        "--identity-pattern": config.identity_pattern,
+        "--pairs": config.pairs,
+        "--val-folds": config.val_folds,
+        "--test-folds": config.test_folds,
+        "--val-people": config.val_people,
+        "--test-people": config.test_people,
+    }
+    about_people = [name for name, value in given.items() if value]
+    if config.unlabelled and about_people:
+        raise PrepareError(f"--unlabelled: nobody's people are read, so {about_people[0]} has no use; drop one of them")
 
 
 def _refuse_to_replace(config: PrepareConfig, source: Source) -> None:
@@ -213,6 +241,7 @@ def _made_of(
         "val_folds": config.val_folds,
         "test_folds": config.test_folds,
         "vlr_sizes": sizes_px,
+        **({"unlabelled": True} if config.unlabelled else {}),
         **{name: sha256_of(path) if path else None for name, path in files.items()},
     }
 
@@ -224,7 +253,9 @@ def _write_splits(folder: Path, plan: _Plan) -> dict[str, list[Photo]]:
     written: dict[str, list[Photo]] = {split: [] for split in splits}
     with progress_bar(len(plan.photos), 0, "image", "preparing") as bar, ExitStack() as stack:
         writers = {
-            split: stack.enter_context(SplitWriter(split_folder(folder, split), plan.sizes_px, attributes))
+            split: stack.enter_context(
+                SplitWriter(split_folder(folder, split), plan.sizes_px, attributes, plan.labelled)
+            )
             for split in splits
         }
         for photo in plan.photos:  # in the order of the source, which is read fastest so
@@ -248,6 +279,10 @@ def _write_face(writer: SplitWriter, photo: Photo, plan: _Plan, bar: "tqdm[Any]"
 
 def _check_people(photos: list[Photo], plan: _Plan) -> None:
     """Refuse splits in which nobody can be told from anybody, or nobody is left."""
+    if not plan.labelled:
+        if not photos:
+            raise PrepareError(f"{plan.source.path}: no usable image{why_lost(plan.problems, plan.check.listed)}")
+        return
     people = Counter(plan.split_of[person] for person in {photo.person for photo in photos})
     for split in SPLITS:
         if split in plan.split_of.values() and people[split] < FEWEST_PEOPLE:
@@ -255,42 +290,6 @@ def _check_people(photos: list[Photo], plan: _Plan) -> None:
                 f"{plan.source.path}: {people[split]} people with usable images in {split}, two are needed"
                 f"{why_lost(plan.problems, plan.check.listed)}"
             )
-
-
-def _write_pairs(folder: Path, photos: list[Photo], pairs: list[Pair]) -> int:
-    """Keep the pairs of which both images are in the split."""
-    keys = {Face(photo.image, photo.person).key for photo in photos}
-    kept = [pair for pair in pairs if keys.issuperset(pair.keys)]
-    if kept:
-        write_kept_pairs(folder / PAIRS, kept)
-    return len(kept)
-
-
-def _count(photos: list[Photo], plan: _Plan) -> dict[str, int]:
-    images = Counter(photo.person for photo in photos)
-    return {"people": len(images), "images": len(photos), "people_with_one_image": list(images.values()).count(1)}
-
-
-def _report(config: PrepareConfig, counts: dict[str, dict[str, int]], plan: _Plan) -> None:
-    for split in SPLITS:
-        if split not in counts:
-            print(f"{split}: none, its share is 0 and nobody was chosen for it")
-            continue
-        count = counts[split]
-        pairs = f", {count['pairs']} pairs" if config.pairs else ""
-        print(
-            f"{split_folder(config.out, split)}: {count['people']} people ({count['people_with_one_image']} with one "
-            f"image), {count['images']} images{pairs}"
-        )
-    if config.pairs:
-        lost = len(plan.pairs) - sum(count["pairs"] for count in counts.values())
-        if lost:
-            print(f"{lost} of {len(plan.pairs)} pairs are in no split: an image is missing, or its people are apart")
-    if plan.problems:
-        left_out = ", ".join(f"{count} {kind}" for kind, count in kinds(plan.problems).items())
-        print(f"images left out: {left_out}; listed in {config.out / PROBLEMS}")
-    if version := of_another_version(plan.problems, plan.check.listed):
-        print(f"{config.landmarks or config.photos}: {version}")
 
 
 main = command(PrepareConfig, prepare, example="python -m dataset prepare PHOTOS --out dataset")

@@ -3,7 +3,8 @@
     faces.u8      N faces, uint8 (112, 112, 3) RGB, one after the other
     faces.index   int64: N person numbers, N + 1 offsets of image names, P + 1 offsets of people's names;
                   then the names as UTF-8, images first
-    faces.json    version, count (N), people (P), size_px, and the SHA-256 of both files; written last
+    faces.json    version, count (N), people (P), size_px, and the SHA-256 of both files; written last. Where nobody
+                  said whose the faces are, "labelled" is false, and all are of one person who is none
 
 Names and numbers are memory-mapped too: a store of a million faces takes no more memory than one of ten thousand.
 """
@@ -46,12 +47,14 @@ class FaceStore:
         person: (N,) int64, index into `people`.
         faces: (N, 112, 112, 3) uint8 RGB, memory-mapped.
         sha256: Identifies the content: pixels, names and people.
+        labelled: Whether it is known whose the faces are.
     """
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
         count = int(header["count"])
         self.path = path
         self.sha256: str = header["sha256"]
+        self.labelled = bool(header.get("labelled", True))
         self._header = header
         self.faces: NDArray[np.uint8] = np.memmap(path / FACES, np.uint8, "r", shape=(count, SIZE_PX, SIZE_PX, 3))
         index = path / INDEX
@@ -165,10 +168,11 @@ class StoreWriter:
 
     Args:
         path: Folder of the store; one that is already there is replaced.
+        labelled: Whether it is known whose the faces are.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, labelled: bool = True) -> None:
+        self._path, self._labelled = path, labelled
         self._images: list[str] = []
         self._people: list[str] = []
         self._digest = hashlib.sha256()
@@ -205,10 +209,10 @@ class StoreWriter:
             index = index_bytes(np.array([number[name] for name in self._people], np.int64), self._images, names)
             write_bytes(self._path / INDEX, index)
             digests = {FACES: self._digest.hexdigest(), INDEX: hashlib.sha256(index).hexdigest()}
-            write_header(self._path, len(self._images), len(names), digests)
+            write_header(self._path, len(self._images), len(names), digests, self._labelled)
 
 
-def write_header(path: Path, count: int, people: int, digests: dict[str, str]) -> None:
+def write_header(path: Path, count: int, people: int, digests: dict[str, str], labelled: bool = True) -> None:
     """Write `faces.json`, which makes the two other files a store.
 
     Args:
@@ -216,8 +220,10 @@ def write_header(path: Path, count: int, people: int, digests: dict[str, str]) -
         count: Number of faces.
         people: Number of people.
         digests: File name to SHA-256.
+        labelled: Whether it is known whose the faces are.
     """
     header = {"version": VERSION, "count": count, "size_px": SIZE_PX, "people": people, "files": digests}
+    header |= {} if labelled else {"labelled": False}
     write_json(path / HEADER, {**header, "sha256": _content_hash(header)})
 
 

@@ -9,7 +9,7 @@ import typer
 from accelerate import Accelerator
 
 from dataset.batches import Batch, LowResolutionBatches, View
-from dataset.store import FaceStore
+from dataset.joined_store import TrainingFaces, open_training, open_validation
 from dsr.critic import Adversary, PatchCritic
 from dsr.dsr_file import dsr_file, load_dsr, save_dsr
 from dsr.losses import LossWeights, RestorationLoss, vgg_distance
@@ -37,7 +37,8 @@ FEW_FACES = 1000
 class TrainConfig:
     """Train a super-resolver (DSR) for faces of 6 to 32 px against one or several frozen EdgeFaces.
 
-    Reads DATASET/train_processed and val_processed (python -m dataset prepare writes them). Writes best.pth (chosen
+    Reads DATASET/train_processed and val_processed (python -m dataset prepare writes them); of several data sets, the
+    val_processed of the first that has one. Writes best.pth (chosen
     by verification on the validation people), last.pth, metrics.jsonl, sample grids and TensorBoard files. Run the
     same command again after an interruption: it continues to the same weights as if it had never stopped.
     """
@@ -49,7 +50,8 @@ class TrainConfig:
             "EdgeFace-XXS as published if found, else the synthetic one that ships."
         ),
     ] = field(default_factory=lambda: [AUTO])
-    dataset: Annotated[Path, typer.Option(help="Folder with train_processed and val_processed.")] = Path("dataset")
+    dataset: options.Datasets = field(default_factory=lambda: [Path("dataset")])
+    shares: options.Shares = None
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/dsr")
     device: options.Device = "auto"
     precision: options.Precision = "auto"
@@ -115,8 +117,8 @@ def train(config: TrainConfig) -> None:
     blind = next((each for each in recognisers if each.network is None), None)
     if config.feature and blind is not None:
         raise UserError(f"--feature {config.feature}: {blind.source} is a black box without stages; pass --feature 0")
-    store = FaceStore.open(config.dataset / "train_processed")
-    held_out = FaceStore.open(config.dataset / "val_processed")
+    store = open_training(config.dataset, config.shares)
+    held_out = open_validation(config.dataset)
     if initial is None and len(store) < FEW_FACES:
         accelerator.print(f"{len(store)} faces are few to train on: --init default starts from the one that is shipped")
     batches = _batches(config, store, accelerator)
@@ -233,7 +235,7 @@ class _Run:
             write_json(self.folder / "summary.json", metadata)
 
 
-def _batches(config: TrainConfig, store: FaceStore, accelerator: Accelerator) -> LowResolutionBatches:
+def _batches(config: TrainConfig, store: TrainingFaces, accelerator: Accelerator) -> LowResolutionBatches:
     view = View(
         config.min_size, config.max_size, config.small_bias, 0.0, config.degradation, config.jitter, config.blend
     )

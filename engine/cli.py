@@ -22,6 +22,7 @@ from engine.text import TextError, read_json, read_text
 C = TypeVar("C")
 
 EXIT_GATE = 3
+_MISSING = dataclasses.MISSING
 EXIT_INTERRUPTED = 130
 
 
@@ -100,7 +101,13 @@ def default_options(config_type: type[Any]) -> dict[str, Any]:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.as_posix() if isinstance(value, Path) else value for name, value in values.items()}
+    return {name: _plain_value(value) for name, value in values.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain_value(each) for each in value]
+    return value.as_posix() if isinstance(value, Path) else value
 
 
 def _invoke(config_type: type[C], run: Callable[[C], int | None], example: str, argv: list[str] | None) -> int:
@@ -201,7 +208,8 @@ def _read_config_file(path: Path, config_type: type) -> dict[str, Any]:
     empty = [key for key, value in values.items() if value is None]
     if empty:
         raise UserError(f"{path}: {empty[0]} is null; give it a value, or leave it out for its default")
-    return values
+    several = {field.name for field in dataclasses.fields(config_type) if field.default_factory is not _MISSING}
+    return {key: [value] if key in several and not isinstance(value, list) else value for key, value in values.items()}
 
 
 def _guarded(call: Callable[[], int]) -> int:

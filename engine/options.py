@@ -1,9 +1,20 @@
 """Flags that several commands share, each with its help written once."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+Datasets = Annotated[
+    list[Path],
+    typer.Option(
+        help="Folder with train_processed and val_processed, or without people (dataset prepare --unlabelled); repeat "
+        "for several."
+    ),
+]
+Shares = Annotated[
+    str | None, typer.Option(help="What each --dataset gives of an epoch, such as 3,1; none given: what it has.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Processes = Annotated[
     int,

@@ -101,7 +101,7 @@ def _match(
 ) -> None:
     """Refuse what would make another run; tell and note what a continuation may do otherwise."""
     # A version that has learned a new option goes on as if it had always stood at its default.
-    before = {**defaults, **earlier["options"]}
+    before = {name: _alike(value, options.get(name)) for name, value in {**defaults, **earlier["options"]}.items()}
     changed = [name for name in sorted(options) if before.get(name) != options[name]]
     moved = [name for name in changed if name in PLACES]
     grown = [name for name in changed if name in GROWING and _is_more(options[name], before.get(name))]
@@ -118,6 +118,11 @@ def _match(
     if told or note:
         now = {**earlier, "options": {**before, **told}} if told else earlier
         write_json(path, {**now, "continued": [*continued, note]} if note else now)
+
+
+def _alike(before: Any, now: Any) -> Any:
+    """Return an earlier value as it would be written now that the option takes several."""
+    return [before] if isinstance(now, list) and before is not None and not isinstance(before, list) else before
 
 
 _GOES_ON = "it goes on from where it stands, at the learning rate of that place in the longer schedule"

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from dataset.batches import Batch, LowResolutionBatches, View
-from dataset.store import FaceStore
+from dataset.joined_store import UNKNOWN, TrainingFaces, open_training, open_validation
 from dsr.dsr_file import dsr_file, load_dsr, save_dsr
 from dsr.network import DSR
 from engine.cli import command
@@ -47,8 +47,8 @@ def finetune(config: FinetuneConfig) -> None:
     accelerator = make_accelerator(pick_device(config.device), config.precision, config.accumulate)
     original = EdgeFaceEmbedding(config.edgeface, device=accelerator.device)
     dsr = _super_resolver(config, accelerator.device)
-    store = FaceStore.open(config.dataset / "train_processed")
-    held_out = FaceStore.open(config.dataset / "val_processed")
+    store = open_training(config.dataset, config.shares)
+    held_out = open_validation(config.dataset)
     batches = _batches(config, store, accelerator)
     inputs = {"edgeface": original.sha256, "train": store.sha256, "validation": held_out.sha256}
     files = {
@@ -85,8 +85,10 @@ class _Run:
         start = EdgeFaceEmbedding(config.edgeface, adapter=config.adapter) if config.adapter else original
         network = prepare_tuning(start.trainable_copy(), config.tune, config.rank).to(accelerator.device)
         drop_paths(network, config.drop_path)
-        head = margin_head(config.margin_kind, len(batches.store.people)) if config.margin else None
-        chain = Learner(network, dsr, head, joint=config.joint, watched=config.feature > 0)
+        people = len(batches.store.people)
+        head = margin_head(config.margin_kind, people) if config.margin and people else None
+        strangers = people == 0 or bool((batches.store.person == UNKNOWN).any())
+        chain = Learner(network, dsr, head, joint=config.joint, watched=config.feature > 0, strangers=strangers)
         learning = [weight for weight in network.parameters() if weight.requires_grad]
         teacher = EdgeFaceEmbedding(config.teacher, device=accelerator.device) if config.teacher else None
         store, device = batches.store, accelerator.device
@@ -243,7 +245,7 @@ def _bicubic_rows(share: float, count: int, rank: int, world: int) -> int:
     return min(count, max(0, round(share * count * world) - rank * count))
 
 
-def _batches(config: FinetuneConfig, store: FaceStore, accelerator: Accelerator) -> LowResolutionBatches:
+def _batches(config: FinetuneConfig, store: TrainingFaces, accelerator: Accelerator) -> LowResolutionBatches:
     view = View(
         config.min_size,
         config.max_size,

@@ -84,6 +84,8 @@ def train_edgeface(config: ScratchConfig) -> None:
     """Run or continue the training that `config` describes."""
     accelerator = make_accelerator(pick_device(config.device), config.precision)
     store = FaceStore.open(config.dataset / "train_processed")
+    if not store.labelled:
+        raise UserError(f"{store.path}: faces without people; training from scratch needs to know whose each is")
     held_out = FaceStore.open(config.dataset / "val_processed")
     if len(store.people) < 2:
         raise UserError(

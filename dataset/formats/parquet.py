@@ -11,6 +11,7 @@ from typing import Any
 
 from dataset.formats.source import FormatError, Record, Source, checked_size, first_bytes
 from dataset.photographs.image_files import ImageError
+from dataset.photographs.layout import NOBODY
 
 _LABELS = ("person", "identity", "label", "labels", "class", "person_id", "identity_id", "subject_id", "name", "id")
 """Names of the column that says whose an image is; the first that is there."""
@@ -22,8 +23,12 @@ def is_parquet(path: Path) -> bool:
     return first_bytes(path, 4) == _MAGIC
 
 
-def open_parquet(path: Path) -> Source:
+def open_parquet(path: Path, labelled: bool = True) -> Source:
     """Read the labels of a Parquet file; images are read a row group at a time.
+
+    Args:
+        path: The file.
+        labelled: Whether it must say whose the images are; else what it says is not read.
 
     Raises:
         FormatError: The extra `parquet` is not installed, the file is damaged, or has no images or no labels.
@@ -40,12 +45,12 @@ def open_parquet(path: Path) -> Source:
     except errors as error:
         raise FormatError(f"{path}: a damaged Parquet file ({_words(error)}); copy it again") from None
     image = _image_column(path, schema)
-    label = next((name for name in _LABELS if name in schema.names and name != image), None)
-    if label is None:
+    label = next((name for name in _LABELS if name in schema.names and name != image), None) if labelled else None
+    if label is None and labelled:
         raise FormatError(
             f"{path}: no column says whose an image is ({', '.join(schema.names)}); name one {', '.join(_LABELS[:3])}"
         )
-    names = _class_names(schema, label)
+    names = _class_names(schema, label) if label is not None else None
     reader = _Reader(path, file, image, errors)
     source = Source(path, "", f"column {label}", [], reader, files=[path])
     for group in range(file.num_row_groups):
@@ -54,7 +59,11 @@ def open_parquet(path: Path) -> Source:
     return source
 
 
-def _take_group(source: Source, reader: "_Reader", group: int, label: str, names: list[str] | None) -> None:
+def _take_group(source: Source, reader: "_Reader", group: int, label: str | None, names: list[str] | None) -> None:
+    if label is None:
+        rows = range(reader.rows(group))
+        source.records += [Record(f"{group:05d}-{row:06d}", NOBODY, (group, row)) for row in rows]
+        return
     for row, value in enumerate(reader.labels(group, label)):
         name = f"{group:05d}-{row:06d}"
         person, why = _person(value, names)
@@ -109,13 +118,17 @@ class _Reader:
         self._path, self._file, self._image, self._errors = path, file, image, errors
         self._group = lru_cache(maxsize=1)(self._read_group)
 
+    def rows(self, group: int) -> int:
+        """Return how many rows a row group has."""
+        return max(0, int(self._file.metadata.row_group(group).num_rows))
+
     def labels(self, group: int, label: str) -> Iterator[Any]:
         """Yield the labels of a row group; where it cannot be read, an `ImageError` for each row."""
         try:
             yield from self._file.read_row_group(group, columns=[label]).column(0).to_pylist()
         except self._errors as error:
-            rows = max(0, self._file.metadata.row_group(group).num_rows)
-            yield from [ImageError(f"row group {group}: cannot be read ({_words(error)})")] * min(rows, 10**6)
+            lost = ImageError(f"row group {group}: cannot be read ({_words(error)})")
+            yield from [lost] * min(self.rows(group), 10**6)
 
     def __call__(self, record: Record) -> bytes:
         group, row = record.place

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ from dataset.formats.parquet import is_parquet, open_parquet
 from dataset.formats.recordio import is_recordio, open_recordio
 from dataset.formats.source import FormatError, Record, Source
 from dataset.formats.verification_set import is_verification_set, open_verification_set
-from dataset.photographs.layout import INDEX, LayoutError
+from dataset.photographs.layout import INDEX, NOBODY, UNLABELLED, LayoutError
 from dataset.photographs.photograph_folders import is_photograph_name
 
 AUTO = "auto"
@@ -33,7 +33,7 @@ class _Format:
 _FILES = {
     "recordio": _Format(is_recordio, lambda path, *_: open_recordio(path)),
     "bin": _Format(is_verification_set, lambda path, *_: open_verification_set(path)),
-    "parquet": _Format(is_parquet, lambda path, *_: open_parquet(path)),
+    "parquet": _Format(is_parquet, lambda path, pattern, _: open_parquet(path, pattern != UNLABELLED)),
     "zip": _Format(is_zip, lambda path, pattern, _: open_zip(path, pattern), pattern=True),
     "webdataset": _Format(is_webdataset, lambda path, *_: open_webdataset(path)),
     "tar": _Format(is_tar, lambda path, pattern, _: open_tar(path, pattern), pattern=True),
@@ -53,7 +53,8 @@ def open_source(path: Path, wanted: str, pattern: str | None, leave_out: Collect
     Args:
         path: A file, a folder of photographs, or a folder of shards.
         wanted: A name of `FORMATS`, or `AUTO` to go by the content.
-        pattern: Regular expression that finds the person in a file's stem, for folders and archives of them.
+        pattern: Regular expression that finds the person in a file's stem, for folders and archives of them; or
+            `UNLABELLED`, whatever the format says of people.
         leave_out: Folders and files below the path which hold no photographs.
 
     Raises:
@@ -93,9 +94,18 @@ def recognise(path: Path) -> str:
 
 
 def _open(path: Path, name: str, pattern: str | None, leave_out: Collection[Path]) -> Source:
+    if pattern == UNLABELLED:
+        return _without_people(FORMATS["tar" if name == "webdataset" else name].read(path, pattern, leave_out))
     if pattern is not None and not FORMATS[name].pattern:
         raise FormatError(f"--identity-pattern: {path} ({name}) says whose the images are; leave the pattern out")
     return FORMATS[name].read(path, pattern, leave_out)
+
+
+def _without_people(source: Source) -> Source:
+    """Return a source whose images are all of nobody, whatever it says of them."""
+    source.records = [replace(record, person=NOBODY, split="") for record in source.records]
+    source.pairs, source.rule = [], "nobody says (--unlabelled)"
+    return source
 
 
 def _shards(folder: Path, wanted: str) -> dict[Path, str]:

@@ -183,12 +183,13 @@ class SplitWriter:
         folder: The split's folder, new.
         sizes_px: Sizes of the low-resolution copies.
         attributes: Names of further index columns.
+        labelled: Whether it is known whose the faces are.
     """
 
-    def __init__(self, folder: Path, sizes_px: list[int], attributes: list[str]) -> None:
+    def __init__(self, folder: Path, sizes_px: list[int], attributes: list[str], labelled: bool = True) -> None:
         self._folder, self._sizes_px = folder, sizes_px
         self._columns = ["image", "person", "source", *attributes]
-        self._store = StoreWriter(folder)
+        self._store = StoreWriter(folder, labelled)
         self._waiting: list[tuple[str, NDArray[np.uint8]]] = []
 
     def __enter__(self) -> Self:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dataset.photographs.align import FACE_PX, AlignError, align
 from dataset.photographs.detect import FaceDetector
 from dataset.photographs.image_files import ImageError, decode_image
-from dataset.photographs.layout import INDEX, LayoutError, identify, one_name, read_index
+from dataset.photographs.layout import INDEX, UNLABELLED, LayoutError, identify, one_name, read_index
 from dataset.photographs.photograph_folders import Photographs, find_photographs, look_through
 from engine.errors import UserError
 from engine.files import sha256_of
@@ -74,7 +74,7 @@ def gather(photos: Path, pattern: str | None, leave_out: Collection[Path] = ()) 
         IntakeError: People whose folders would have one name.
     """
     index = _index_of(photos)
-    if index is None:
+    if index is None or (pattern == UNLABELLED and photos.is_dir()):
         found = find_photographs(photos, leave_out)
         faces, rule = identify(photos, found.names, pattern)
         return Gathered(found, with_names([(face.image, face.person, {}) for face in faces]), rule)

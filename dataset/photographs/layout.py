@@ -116,13 +116,19 @@ def list_images(folder: Path) -> list[str]:
     return found.names
 
 
+UNLABELLED = "\0unlabelled"
+"""Stands for a pattern where nobody says whose the faces are: all are of `NOBODY`."""
+NOBODY = "unlabelled"
+
+
 def identify(folder: Path, images: list[str], pattern: str | None) -> tuple[list[Face], str]:
     """Say whose face each image shows: its first sub-folder, else a pattern on its stem.
 
     Args:
         folder: Where the images are, for the messages.
         images: Paths below it.
-        pattern: Regular expression; its first group, or all that it matches at the start, is the person.
+        pattern: Regular expression; its first group, or all that it matches at the start, is the person; or
+            `UNLABELLED`.
 
     Returns:
         The faces, their people composed, and the rule used in words.
@@ -130,6 +136,8 @@ def identify(folder: Path, images: list[str], pattern: str | None) -> tuple[list
     Raises:
         LayoutError: An image in no sub-folder that the pattern does not match, or a pattern that is not one.
     """
+    if pattern == UNLABELLED:
+        return [Face(image, NOBODY) for image in images], "nobody says (--unlabelled)"
     nested = sum("/" in image for image in images)
     if nested == len(images) and pattern is not None:
         raise LayoutError(

@@ -106,6 +106,14 @@ def write_kept_pairs(path: Path, pairs: list[Pair]) -> None:
     path.unlink(missing_ok=True)
 
 
+def write_pairs_among(path: Path, keys: set[str], pairs: list[Pair]) -> int:
+    """Write the pairs whose images are both among these, by `Face.key`, as `write_kept_pairs` does; return how many."""
+    kept = [pair for pair in pairs if keys.issuperset(pair.keys)]
+    if kept:
+        write_kept_pairs(path, kept)
+    return len(kept)
+
+
 def _fold_of(before: list[Pair], same: bool, size: int | None) -> int:
     if size:
         return len(before) // (2 * size) + 1

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dataset.store import FaceStore
+from dataset.joined_store import TrainingFaces
 from engine.randomness import generator_for
 
 BATCH = 64
@@ -14,7 +14,7 @@ NEAR = 0.4
 
 
 @torch.no_grad()
-def memory_bank(recogniser: nn.Module, store: FaceStore, count: int, seed: int, device: torch.device) -> Tensor:
+def memory_bank(recogniser: nn.Module, store: TrainingFaces, count: int, seed: int, device: torch.device) -> Tensor:
     """Embed faces drawn from a whole store, where a batch holds only a few dozen.
 
     Args:
@@ -41,10 +41,11 @@ def others(
 
     Args:
         targets: (B, D) the original's unit embeddings of the batch at full size.
-        person: (B,) numbers of its people.
+        person: (B,) numbers of its people; below 0 where nobody said whose a face is, which may be anybody's.
         gather: Collects tensors of all processes.
         bank: (G, D) that of `memory_bank`; without it the whole (global) batch.
     """
     if bank is not None:
         return bank, targets @ bank.T > NEAR
-    return gather(targets), person[:, None] == gather(person)[None, :]
+    one, other = person[:, None], gather(person)[None, :]
+    return gather(targets), (one == other) | (one < 0) | (other < 0)

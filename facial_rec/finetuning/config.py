@@ -1,6 +1,6 @@
 """The options of a fine-tuning."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +31,8 @@ class FinetuneConfig:
     dsr: Annotated[
         str, typer.Option(help="Super-resolver in front: a file, 'default' (the one shipped), 'none' (bicubic).")
     ] = "runs/dsr/best.pth"
-    dataset: Annotated[Path, typer.Option(help="Folder with train_processed and val_processed.")] = Path("dataset")
+    dataset: options.Datasets = field(default_factory=lambda: [Path("dataset")])
+    shares: options.Shares = None
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/edgeface")
     device: options.Device = "auto"
     precision: options.Precision = "auto"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dataset.store import FaceStore
+from dataset.joined_store import TrainingFaces
 from engine.files import user_cache, writable_folder, write_array
 from facial_rec.embedding import EdgeFaceEmbedding
 
@@ -27,7 +27,7 @@ class HrTargets:
         folder: One that can be written for certain: the run's.
     """
 
-    def __init__(self, recogniser: EdgeFaceEmbedding, store: FaceStore, device: torch.device, folder: Path) -> None:
+    def __init__(self, recogniser: EdgeFaceEmbedding, store: TrainingFaces, device: torch.device, folder: Path) -> None:
         name = f"hr_targets_{recogniser.sha256[:16]}_{store.sha256[:16]}.npy"
         places = (store.path, user_cache(), folder)
         found = (_read(place / name, len(store)) for place in places)
@@ -55,7 +55,7 @@ def _read(path: Path, count: int) -> Tensor | None:
 
 
 @torch.no_grad()
-def _embed_all(recogniser: nn.Module, store: FaceStore, device: torch.device) -> Tensor:
+def _embed_all(recogniser: nn.Module, store: TrainingFaces, device: torch.device) -> Tensor:
     """Return (2, N, D) float16: the faces, then their mirror images."""
     parts: tuple[list[Tensor], list[Tensor]] = ([], [])
     starts = range(0, len(store), BATCH)

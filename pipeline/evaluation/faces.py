@@ -159,6 +159,8 @@ def open_split(root: Path, names_alone: bool = False) -> Split:
             f"{root}: no such folder; make it with python -m dataset prepare PHOTOS --out dataset"
         )
     store = FaceStore.open(root) if (root / "faces.json").is_file() else None
+    if store is not None and not store.labelled:
+        raise EvaluationDataError(f"{root}: faces without people (--unlabelled), for training; nobody can be compared")
     faces, rule = hr_faces(root) if store is None or (root / HR_FOLDER).is_dir() else ([], "packed store")
     found = {size or NATIVE_PX: files for size, files in vlr_images(root, faces).items()} if faces else {}
     if store is not None:
