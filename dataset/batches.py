@@ -113,8 +113,8 @@ class LowResolutionBatches:
         """Return batch `index` of an epoch (both from 0)."""
         if self._order is None or self._order[0] != epoch:
             order = epoch_rows(len(self.store), self._batch, self._seed, epoch)
-            shown = self.store.of_epoch(epoch) if isinstance(self.store, JoinedStore) else None
-            self._order = (epoch, order if shown is None else shown[order % len(shown)])
+            shown = self.store.of_epoch(self._seed, epoch) if isinstance(self.store, JoinedStore) else None
+            self._order = (epoch, order if shown is None else shown[order])
         rows = self._order[1][index]
         draws = self._draw(rows, (epoch, index))
         mine = {name: share_of(values, self._rank, self._world) for name, values in draws.items()}

@@ -80,7 +80,6 @@ def _listed(folder: Path, findings: list[str]) -> list[Face]:
 
 
 def _check_split(folder: Path, faces: list[Face], findings: list[str], config: CheckConfig) -> dict[str, Any]:
-    images = Counter(face.person for face in faces)
     low = _noting(findings, lambda: vlr_images(folder, faces)) or {}
     for size, found in low.items():
         if size is not None and len(found) < len(faces):
@@ -95,6 +94,7 @@ def _check_split(folder: Path, faces: list[Face], findings: list[str], config: C
         for size, found in low.items():
             for path in found.values():
                 _noting(findings, partial(_check_small, path, size))
+    images = Counter(face.person for face in faces) if store is None or store.labelled else Counter()
     return {
         "people": len(images),
         "images": len(faces),

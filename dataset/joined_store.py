@@ -13,6 +13,7 @@ from torch import Tensor
 from dataset.photographs.layout import split_folder
 from dataset.store import FaceStore
 from engine.errors import UserError
+from engine.randomness import generator_for
 
 UNKNOWN = -1
 """Person of a face of which nobody said whose it is."""
@@ -46,11 +47,13 @@ class JoinedStore:
         stores: At least one.
         shares: What each gives of an epoch, in any unit; None: what each has.
 
+    An epoch has as many faces as all stores together, whatever the shares.
+
     Attributes:
         path: Folder of the first.
         people: Names of the people of labelled stores, each behind the number of its store.
         person: (N,) index into `people`; `UNKNOWN` in stores without people.
-        sha256: Identifies the content, and the shares.
+        sha256: Identifies the content of all, in their order.
     """
 
     def __init__(self, stores: Sequence[FaceStore], shares: Sequence[float] | None = None) -> None:
@@ -64,8 +67,7 @@ class JoinedStore:
             people += [f"{number}/{name}" for name in store.people] if store.labelled else []
         self.person: NDArray[np.int64] = np.concatenate(parts)
         self.people: Sequence[str] = people
-        content = [*(f"{store.sha256} {store.labelled}" for store in stores), *map(str, shares or ())]
-        self.sha256 = hashlib.sha256("\n".join(content).encode()).hexdigest()
+        self.sha256 = hashlib.sha256("\n".join(store.sha256 for store in stores).encode()).hexdigest()
         self._counts = None if shares is None else _counts(shares, len(self))
 
     def __len__(self) -> int:
@@ -81,18 +83,21 @@ class JoinedStore:
             faces[chosen] = self.stores[each].faces[wanted[chosen] - self._starts[each]]
         return torch.from_numpy(faces).permute(0, 3, 1, 2)
 
-    def of_epoch(self, epoch: int) -> Tensor | None:
-        """Return the (N,) rows that an epoch shows, by the shares; None: each row once.
+    def of_epoch(self, seed: int, epoch: int) -> Tensor | None:
+        """Return the (N,) rows that an epoch shows, by the shares, store after store; None: each row once.
 
-        A store that gives fewer faces than it has gives the next ones in the next epoch; one that gives more repeats.
+        Each store passes through its faces in an order of its own, and a new one at every pass: one that gives fewer
+        than it has goes on with the others in the next epoch, one that gives more begins anew within it.
         """
         if self._counts is None:
             return None
         parts = [
-            start + (epoch * count + np.arange(count)) % len(store)
-            for start, count, store in zip(self._starts, self._counts, self.stores, strict=False)
+            start + _stretch(len(store), epoch * count, count, (seed, number))
+            for number, (start, count, store) in enumerate(
+                zip(self._starts[:-1], self._counts, self.stores, strict=True)
+            )
         ]
-        return torch.from_numpy(np.concatenate(parts))
+        return torch.cat(parts)
 
 
 def open_training(folders: Sequence[Path], shares: str | None = None) -> FaceStore | JoinedStore:
@@ -108,13 +113,17 @@ def open_training(folders: Sequence[Path], shares: str | None = None) -> FaceSto
     """
     if not folders:
         raise JoinError("--dataset: at least one data set is needed")
-    real = [folder.resolve() for folder in folders]
-    if len(set(real)) < len(real):
-        raise JoinError(f"--dataset {folders[-1]}: named twice; name each data set once, and say more with --shares")
     stores = [FaceStore.open(split_folder(folder, "train")) for folder in folders]
-    if len(stores) == 1 and stores[0].labelled and shares is None:
-        return stores[0]
-    return JoinedStore(stores, None if shares is None else _parse_shares(shares, len(stores)))
+    given = None if shares is None else _parse_shares(shares, len(stores))
+    first: dict[str, Path] = {}
+    for folder, store in zip(folders, stores, strict=True):
+        if store.sha256 in first:
+            raise JoinError(
+                f"--dataset {folder}: the same faces as {first[store.sha256]}; name each data set once, and say how "
+                "much of it with --shares"
+            )
+        first[store.sha256] = folder
+    return stores[0] if len(stores) == 1 and stores[0].labelled else JoinedStore(stores, given)
 
 
 def open_validation(folders: Sequence[Path]) -> FaceStore:
@@ -122,9 +131,19 @@ def open_validation(folders: Sequence[Path]) -> FaceStore:
 
     Raises:
         StoreError: They are damaged, or there are none.
+        JoinError: Several data sets, or one without people, and no validation faces in any.
     """
     found = [split_folder(folder, "val") for folder in folders]
-    return FaceStore.open(next((each for each in found if each.is_dir()), found[0]))
+    there = next((each for each in found if each.is_dir()), None)
+    if there is None and (len(folders) > 1 or not FaceStore.open(split_folder(folders[0], "train")).labelled):
+        raise JoinError(
+            f"--dataset {', '.join(map(str, folders))}: nobody to validate on (no val_processed); add a data set that "
+            "says whose the faces are"
+        )
+    store = FaceStore.open(there or found[0])
+    if not store.labelled:
+        raise JoinError(f"{store.path}: faces without people; nobody can be told from anybody on them")
+    return store
 
 
 def _parse_shares(text: str, count: int) -> list[float]:
@@ -137,7 +156,19 @@ def _parse_shares(text: str, count: int) -> list[float]:
     return shares
 
 
+def _stretch(count: int, begin: int, length: int, place: tuple[int, int]) -> Tensor:
+    """Return `length` rows from position `begin` of an endless row of passes, each through all `count` in its order."""
+    end = begin + length
+    parts = []
+    for number in range(begin // count, -(-end // count)):
+        order = torch.randperm(count, generator=generator_for(place[0], "share", place[1], number))
+        parts.append(order[max(0, begin - number * count) : min(count, end - number * count)])
+    return torch.cat(parts)
+
+
 def _counts(shares: Sequence[float], total: int) -> list[int]:
     """Share `total` faces out; each store gives one at least."""
     ends = np.round(np.cumsum(shares) / np.sum(shares) * total).astype(int)
-    return [max(1, int(count)) for count in np.diff(ends, prepend=0)]
+    counts = np.diff(ends, prepend=0)
+    counts[counts.argmax()] -= int((counts == 0).sum())
+    return [max(1, int(count)) for count in counts]

@@ -148,7 +148,8 @@ def _plan(config: PrepareConfig) -> _Plan:
     photos = with_names([(each.name, each.person, dict(each.attributes)) for each in source.records])
     people = {photo.person for photo in photos}
     print(f"{config.photos}: {source.what}")
-    print(f"{len(photos)} images of {len(people)} people; whose an image is: {source.rule}")
+    told = f"{len(people)} people; whose an image is: {source.rule}" if not config.unlabelled else "nobody known"
+    print(f"{len(photos)} images of {told}")
     for note in source.notes:
         print(note)
     if source.passed_over:
@@ -170,8 +171,7 @@ def _plan(config: PrepareConfig) -> _Plan:
     hashes, lost = digests(photos, lambda photo: source.read(records[photo.source]))
     problems += [unusable(each.source, each.person, lost[each.source]) for each in photos if each.source in lost]
     images_of = Counter(photo.person for photo in photos)
-    alone = config.unlabelled
-    split_of = {NOBODY: "train"} if alone else assign(images_of, shares, chosen, config.seed, by_name)
+    split_of = assign(images_of, shares, chosen, config.seed, by_name) if not config.unlabelled else {NOBODY: "train"}
     photos = without(photos, problems)
     problems += duplicates(photos, hashes, split_of, pairs)
     photos = without(photos, problems)
@@ -196,6 +196,7 @@ def _plan(config: PrepareConfig) -> _Plan:
 def _refuse_people(config: PrepareConfig) -> None:
     """Refuse options about people where there are none."""
     given = {
+        "--split": config.split if config.split != PrepareConfig.split else "",
         "--identity-pattern": config.identity_pattern,
         "--pairs": config.pairs,
         "--val-folds": config.val_folds,
@@ -205,7 +206,7 @@ def _refuse_people(config: PrepareConfig) -> None:
     }
     about_people = [name for name, value in given.items() if value]
     if config.unlabelled and about_people:
-        raise PrepareError(f"--unlabelled: nobody's people are read, so {about_people[0]} has no use; drop one of them")
+        raise PrepareError(f"--unlabelled: all faces train, and nobody's people are read; leave {about_people[0]} out")
 
 
 def _refuse_to_replace(config: PrepareConfig, source: Source) -> None:

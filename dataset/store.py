@@ -243,7 +243,7 @@ def _numbers(count: int, people: int) -> int:
 
 
 def _content_hash(header: dict[str, Any]) -> str:
-    content = [header["count"], header["people"], header["files"]]
+    content = [header["count"], header["people"], header["files"], *([] if header.get("labelled", True) else [False])]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

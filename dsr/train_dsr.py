@@ -37,10 +37,10 @@ FEW_FACES = 1000
 class TrainConfig:
     """Train a super-resolver (DSR) for faces of 6 to 32 px against one or several frozen EdgeFaces.
 
-    Reads DATASET/train_processed and val_processed (python -m dataset prepare writes them); of several data sets, the
-    val_processed of the first that has one. Writes best.pth (chosen
-    by verification on the validation people), last.pth, metrics.jsonl, sample grids and TensorBoard files. Run the
-    same command again after an interruption: it continues to the same weights as if it had never stopped.
+    Reads DATASET/train_processed and val_processed (python -m dataset prepare writes them); of several data sets the
+    val_processed of the first that has one. Writes best.pth (chosen by verification on the validation people),
+    last.pth, metrics.jsonl, sample grids and TensorBoard files. Run the same command again after an interruption: it
+    continues to the same weights as if it had never stopped.
     """
 
     edgeface: Annotated[
@@ -132,7 +132,7 @@ def train(config: TrainConfig) -> None:
         validation = VerificationSet(
             held_out, recognisers[0], limit=config.validation_faces, degradation=config.degradation
         )
-        accelerator.print(f"validating on {validation}")
+        accelerator.print(f"validating on {validation} ({held_out.path})")
         _Run(config, folder, accelerator, recognisers, batches, validation).train()
 
 

@@ -22,7 +22,6 @@ from engine.text import TextError, read_json, read_text
 C = TypeVar("C")
 
 EXIT_GATE = 3
-_MISSING = dataclasses.MISSING
 EXIT_INTERRUPTED = 130
 
 
@@ -208,7 +207,7 @@ def _read_config_file(path: Path, config_type: type) -> dict[str, Any]:
     empty = [key for key, value in values.items() if value is None]
     if empty:
         raise UserError(f"{path}: {empty[0]} is null; give it a value, or leave it out for its default")
-    several = {field.name for field in dataclasses.fields(config_type) if field.default_factory is not _MISSING}
+    several = {name for name, value in default_options(config_type).items() if isinstance(value, list)}
     return {key: [value] if key in several and not isinstance(value, list) else value for key, value in values.items()}
 
 

@@ -8,12 +8,16 @@ import typer
 Datasets = Annotated[
     list[Path],
     typer.Option(
-        help="Folder with train_processed and val_processed, or without people (dataset prepare --unlabelled); repeat "
-        "for several."
+        help="Folder with train_processed and val_processed; repeat for several, which may be of people unknown "
+        "(dataset prepare --unlabelled)."
     ),
 ]
 Shares = Annotated[
-    str | None, typer.Option(help="What each --dataset gives of an epoch, such as 3,1; none given: what it has.")
+    str | None,
+    typer.Option(
+        help="How much of an epoch each --dataset is, in their order: 3,1 is three faces of the first to one of the "
+        "second, which are shown less or more often for it; none given: every face once."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Processes = Annotated[

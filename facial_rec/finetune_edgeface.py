@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from dataset.batches import Batch, LowResolutionBatches, View
-from dataset.joined_store import UNKNOWN, TrainingFaces, open_training, open_validation
+from dataset.joined_store import TrainingFaces, open_training, open_validation
 from dsr.dsr_file import dsr_file, load_dsr, save_dsr
 from dsr.network import DSR
 from engine.cli import command
@@ -25,7 +25,7 @@ from facial_rec.finetuning.config import FinetuneConfig
 from facial_rec.finetuning.embedding_losses import effective_rank, uniformity
 from facial_rec.finetuning.gates import Gates, shown
 from facial_rec.finetuning.learner import Learner, TunedEmbedding
-from facial_rec.finetuning.margins import margin_head
+from facial_rec.finetuning.margins import margin_over
 from facial_rec.finetuning.tuned_weights import drop_paths, merged_state, prepare_tuning
 from facial_rec.finetuning.tuning_loss import TuningLoss, TuningWeights
 from facial_rec.loading.adapter import write_adapter
@@ -63,7 +63,7 @@ def finetune(config: FinetuneConfig) -> None:
     with open_run(config, inputs, accelerator.is_main_process, paths, computes_with(accelerator)) as folder:
         seed_everything(config.seed)
         validation = VerificationSet(held_out, original, limit=config.validation_faces, degradation=config.degradation)
-        accelerator.print(f"validating on {validation}")
+        accelerator.print(f"validating on {validation} ({held_out.path})")
         _Run(config, folder, accelerator, original, dsr, batches, validation).train()
 
 
@@ -85,10 +85,8 @@ class _Run:
         start = EdgeFaceEmbedding(config.edgeface, adapter=config.adapter) if config.adapter else original
         network = prepare_tuning(start.trainable_copy(), config.tune, config.rank).to(accelerator.device)
         drop_paths(network, config.drop_path)
-        people = len(batches.store.people)
-        head = margin_head(config.margin_kind, people) if config.margin and people else None
-        strangers = people == 0 or bool((batches.store.person == UNKNOWN).any())
-        chain = Learner(network, dsr, head, joint=config.joint, watched=config.feature > 0, strangers=strangers)
+        head = margin_over(config.margin_kind, batches.store) if config.margin else None
+        chain = Learner(network, dsr, head, joint=config.joint, watched=config.feature > 0)
         learning = [weight for weight in network.parameters() if weight.requires_grad]
         teacher = EdgeFaceEmbedding(config.teacher, device=accelerator.device) if config.teacher else None
         store, device = batches.store, accelerator.device

@@ -65,7 +65,8 @@ def gather(photos: Path, pattern: str | None, leave_out: Collection[Path] = ()) 
 
     Args:
         photos: An index CSV, or a folder (of folders of people, of files, or with an index.csv).
-        pattern: Regular expression that finds the person in a file's stem.
+        pattern: Regular expression that finds the person in a file's stem; or `UNLABELLED`, for which a folder needs no
+            index and an index no people.
         leave_out: Folders and files below that folder which hold no photographs.
 
     Raises:
@@ -74,13 +75,14 @@ def gather(photos: Path, pattern: str | None, leave_out: Collection[Path] = ()) 
         IntakeError: People whose folders would have one name.
     """
     index = _index_of(photos)
-    if index is None or (pattern == UNLABELLED and photos.is_dir()):
+    labelled = pattern != UNLABELLED
+    if index is None or (not labelled and photos.is_dir()):
         found = find_photographs(photos, leave_out)
         faces, rule = identify(photos, found.names, pattern)
         return Gathered(found, with_names([(face.image, face.person, {}) for face in faces]), rule)
-    if pattern is not None:
+    if labelled and pattern is not None:
         raise LayoutError(f"--identity-pattern: {index} says whose the faces are; leave out one of them")
-    rows = read_index(index, index.parent)
+    rows = read_index(index, index.parent, labelled)
     extra = [{key: row[key] for key in row if key not in ("image", "person", "source")} for row in rows]
     named = [(row["image"], row["person"], each) for row, each in zip(rows, extra, strict=True)]
     found = Photographs(index.parent, [row["image"] for row in rows])

@@ -159,12 +159,13 @@ def identify(folder: Path, images: list[str], pattern: str | None) -> tuple[list
     return [Face(image, _person_of(composed(Path(image).stem), pattern)) for image in images], f"pattern {pattern}"
 
 
-def read_index(path: Path, folder: Path) -> list[dict[str, str]]:
+def read_index(path: Path, folder: Path, labelled: bool = True) -> list[dict[str, str]]:
     """Read an index CSV: a header with `image` and `person`, further columns kept.
 
     Args:
         path: The CSV file.
         folder: The images are paths below it.
+        labelled: Whether it must name people; else all are `NOBODY`.
 
     Returns:
         The rows, images as they are spelled on the disk and people composed.
@@ -177,7 +178,7 @@ def read_index(path: Path, folder: Path) -> list[dict[str, str]]:
     seen: set[str] = set()
     spelled = paths_as_spelled(folder)
     for line, row in rows:
-        image, person = row.get("image"), row.get("person")
+        image, person = row.get("image"), row.get("person") if labelled else NOBODY
         if not image or not person:
             raise LayoutError(f"{path}, line {line}: expected the columns image and person, found {row}; mend the line")
         there = spelled(image)

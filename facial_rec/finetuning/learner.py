@@ -1,6 +1,6 @@
 """The network that fine-tuning moves: super-resolver, EdgeFace and margin head as one module."""
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,21 +32,13 @@ class Learner(nn.Module):
         head: Margin loss over people (`margins.margin_head`), or None.
         joint: Whether the super-resolver learns too.
         watched: Whether the outputs of EdgeFace's stages are wanted.
-        strangers: Whether some faces are of nobody known, which the margin head passes over.
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        dsr: nn.Module | None,
-        head: nn.Module | None,
-        joint: bool,
-        watched: bool = False,
-        strangers: bool = False,
+        self, network: nn.Module, dsr: nn.Module | None, head: nn.Module | None, joint: bool, watched: bool = False
     ) -> None:
         super().__init__()
         self.network, self.dsr, self.head, self.joint, self._watched = network, dsr, head, joint, watched
-        self._strangers = strangers
         if dsr is not None:
             dsr.requires_grad_(joint)
 
@@ -56,7 +48,7 @@ class Learner(nn.Module):
         Args:
             canvas: (B, 3, 112, 112) RGB in [0, 1], enlarged low-resolution faces or full-size ones.
             direct: (B,) True for the faces that skip the super-resolver.
-            person: (B,) int64 number of the person, for the margin head; below 0: nobody known.
+            person: (B,) int64 number of the person, for the margin head.
             sizes_px: (B,) int64 pixels a side that each face had, for the margin head.
         """
         faces = canvas
@@ -67,17 +59,8 @@ class Learner(nn.Module):
             embeddings = F.normalize(self.network((faces - 0.5) / 0.5).float())
         margin = embeddings.new_zeros(())
         if self.head is not None:
-            margin = self._margin(self.head, embeddings, person, quality_of(sizes_px))
+            margin = self.head(embeddings, person, quality_of(sizes_px))
         return LearnerOutput(embeddings, faces, margin, maps)
-
-    def _margin(self, head: nn.Module, embeddings: Tensor, person: Tensor, quality: Tensor) -> Tensor:
-        """Return the margin loss of the faces whose person is known; 0, by the same weights, where none is."""
-        if not self._strangers:
-            return cast(Tensor, head(embeddings, person, quality))
-        known = person >= 0
-        if not known.any():
-            return 0 * cast(Tensor, head(embeddings[:1], person[:1].clamp(min=0), quality[:1]))
-        return cast(Tensor, head(embeddings[known], person[known], quality[known]))
 
 
 class TunedEmbedding(nn.Module):

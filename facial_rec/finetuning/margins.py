@@ -8,6 +8,7 @@ from pytorch_metric_learning.losses import ArcFaceLoss, CosFaceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dataset.joined_store import TrainingFaces
 from facial_rec.networks.edgeface import EMBEDDING_SIZE
 
 MarginKind = Literal["arcface", "cosface", "adaface"]
@@ -57,6 +58,32 @@ class QualityMargin(nn.Module):
         turn, shift = -self.margin_radians * quality, self.margin_radians * (1 + quality)
         turned = (cosines.acos() + turn[:, None]).clamp(1e-3, math.pi - 1e-3).cos() - shift[:, None]
         return F.cross_entropy(SCALE * torch.where(own, turned, cosines), person)
+
+
+class PassingOver(nn.Module):
+    """A margin over faces some of which are of nobody known; those add nothing.
+
+    The mean is over all faces, so that batches shared out over processes have the loss of the whole.
+    """
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, embeddings: Tensor, person: Tensor, quality: Tensor) -> Tensor:
+        """See `QualityMargin.forward`; `person` is below 0 where nobody is known."""
+        known = person >= 0
+        if not known.any():  # 0, by way of the weights, whose gradients other processes wait for
+            return 0 * cast(Tensor, self.head(embeddings[:1], person[:1].clamp(min=0), quality[:1]))
+        return known.float().mean() * cast(Tensor, self.head(embeddings[known], person[known], quality[known]))
+
+
+def margin_over(kind: MarginKind, store: TrainingFaces) -> nn.Module | None:
+    """Return the margin loss for the people of a training, which passes over faces of nobody; None without people."""
+    if not store.people:
+        return None
+    head = margin_head(kind, len(store.people))
+    return PassingOver(head) if (store.person < 0).any() else head
 
 
 def margin_head(kind: MarginKind, people: int) -> nn.Module:
