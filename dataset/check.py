@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from dataset.photographs.image_files import ImageError, read_image, write_png
 from dataset.photographs.layout import HR_FOLDER, SHEET, SPLITS, Face, hr_faces, one_name, split_folder, vlr_images
-from dataset.store import AGAIN, SIZE_PX, FaceStore
+from dataset.store import FaceStore
+from dataset.store_files import AGAIN, SIZE_PX, StoreError
 from engine.cli import command
 from engine.errors import UserError
 from engine.files import user_cache, writable_folder
@@ -59,10 +60,11 @@ def check(config: CheckConfig) -> int:
     tiles = []
     for split in present:
         folder = split_folder(config.dataset, split)
-        faces = _listed(folder, findings)
+        store = _noting(findings, partial(FaceStore.open, folder))
+        faces = _listed(folder, store, findings)
         people[split] = {face.person for face in faces}
-        counts[split] = _check_split(folder, faces, findings, config)
-        tiles.append(_sample(folder, faces))
+        counts[split] = _check_split(folder, store, faces, findings, config)
+        tiles.append(_sample(folder, store, faces))
     findings += _leaks(people)
     sheet = config.sheet or writable_folder(config.dataset, "the contact sheet", user_cache()) / SHEET
     result = {"splits": counts, "problems": findings, "contact_sheet": str(sheet)}
@@ -71,7 +73,9 @@ def check(config: CheckConfig) -> int:
     return int(bool(findings))
 
 
-def _listed(folder: Path, findings: list[str]) -> list[Face]:
+def _listed(folder: Path, store: FaceStore | None, findings: list[str]) -> list[Face]:
+    if store is not None and store.kind != "raw":  # there are no pictures of these
+        return [Face(image, store.people[number]) for image, number in zip(store.images, store.person, strict=True)]
     try:
         return hr_faces(folder)[0]
     except UserError as error:
@@ -79,17 +83,18 @@ def _listed(folder: Path, findings: list[str]) -> list[Face]:
         return []
 
 
-def _check_split(folder: Path, faces: list[Face], findings: list[str], config: CheckConfig) -> dict[str, Any]:
+def _check_split(
+    folder: Path, store: FaceStore | None, faces: list[Face], findings: list[str], config: CheckConfig
+) -> dict[str, Any]:
     low = _noting(findings, lambda: vlr_images(folder, faces)) or {}
     for size, found in low.items():
         if size is not None and len(found) < len(faces):
             findings.append(f"{folder}: {len(found)} images of {size} px for {len(faces)} faces; {AGAIN}")
-    store = _noting(findings, lambda: FaceStore.open(folder))
     if store is not None and not config.quick:
         _noting(findings, store.verify)
     if store is not None and not _noting(findings, partial(_lists_the_same, folder, store, faces)):
         store = None
-    if not config.quick:
+    if not config.quick and (store is None or store.kind == "raw"):
         _check_images(folder, faces, store, findings, quiet=config.json)
         for size, found in low.items():
             for path in found.values():
@@ -164,26 +169,32 @@ def _leaks(people: dict[str, set[str]]) -> list[str]:
     return found
 
 
-def _sample(folder: Path, faces: list[Face]) -> NDArray[np.uint8]:
+def _sample(folder: Path, store: FaceStore | None, faces: list[Face]) -> NDArray[np.uint8]:
     """Return the first faces of people spread over the split, as a (3 * 112, 10 * 112, 3) picture."""
-    first: dict[str, Face] = {}
-    for face in faces:
-        first.setdefault(face.person, face)
+    first: dict[str, tuple[int, Face]] = {}
+    for row, face in enumerate(faces):
+        first.setdefault(face.person, (row, face))
     chosen = list(first.values())
     chosen = (
         [chosen[number] for number in np.linspace(0, len(chosen) - 1, _ROWS * _COLUMNS).astype(int)] if chosen else []
     )
     tiles = np.full((_ROWS * _COLUMNS, SIZE_PX, SIZE_PX, 3), 255, np.uint8)
     shown = dict.fromkeys(chosen)
-    for number, face in enumerate(shown):
+    for number, (row, face) in enumerate(shown):
         tile = tiles[number]
         try:
-            pixels = read_image(folder / HR_FOLDER / face.image)
-        except ImageError:
+            pixels = _pixels(folder, store, row, face)
+        except (ImageError, StoreError):
             continue  # named among the problems
         tile[: pixels.shape[0], : pixels.shape[1]] = pixels[:SIZE_PX, :SIZE_PX]
     rows = tiles.reshape(_ROWS, _COLUMNS, SIZE_PX, SIZE_PX, 3)
     return rows.transpose(0, 2, 1, 3, 4).reshape(_ROWS * SIZE_PX, _COLUMNS * SIZE_PX, 3)
+
+
+def _pixels(folder: Path, store: FaceStore | None, row: int, face: Face) -> NDArray[np.uint8]:
+    if store is None or store.kind == "raw":
+        return read_image(folder / HR_FOLDER / face.image)
+    return store.faces[row]
 
 
 def _noting(findings: list[str], look: Callable[[], T]) -> T | None:

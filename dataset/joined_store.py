@@ -39,6 +39,10 @@ class TrainingFaces(Protocol):
         """Return the faces of these rows: (B, 3, 112, 112) uint8 RGB, in channels-last memory order."""
         ...
 
+    def expect(self, rows: NDArray[np.int64]) -> None:
+        """Announce the rows that are asked for after the next ones, so that others may decode them meanwhile."""
+        ...
+
 
 class JoinedStore:
     """Several stores as one, row after row; people of different stores are different people.
@@ -83,6 +87,12 @@ class JoinedStore:
             faces[chosen] = self.stores[each].faces[wanted[chosen] - self._starts[each]]
         return torch.from_numpy(faces).permute(0, 3, 1, 2)
 
+    def expect(self, rows: NDArray[np.int64]) -> None:
+        """Announce the rows that are asked for after the next ones."""
+        number = np.searchsorted(self._starts, rows, "right") - 1
+        for each, store in enumerate(self.stores):
+            store.expect(rows[number == each] - self._starts[each])
+
     def of_epoch(self, seed: int, epoch: int) -> Tensor | None:
         """Return the (N,) rows that an epoch shows, by the shares, store after store; None: each row once.
 
@@ -100,12 +110,13 @@ class JoinedStore:
         return torch.cat(parts)
 
 
-def open_training(folders: Sequence[Path], shares: str | None = None) -> FaceStore | JoinedStore:
+def open_training(folders: Sequence[Path], shares: str | None = None, readers: int = 0) -> FaceStore | JoinedStore:
     """Open the training faces of one or several data sets.
 
     Args:
         folders: Each with train_processed.
         shares: What each gives of an epoch, as numbers joined by commas; None: what it has.
+        readers: Processes that decode the faces of each encoded one ahead of the training.
 
     Raises:
         StoreError: A data set that is missing or damaged.
@@ -123,6 +134,7 @@ def open_training(folders: Sequence[Path], shares: str | None = None) -> FaceSto
                 "much of it with --shares"
             )
         first[store.sha256] = folder
+        store.decode_ahead(readers)
     return stores[0] if len(stores) == 1 and stores[0].labelled else JoinedStore(stores, given)
 
 

@@ -1,19 +1,15 @@
 """Align photographs, split them by person, make low-resolution copies and pack them."""
 
-import json
-import os
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from tqdm import tqdm
 
 from dataset.formats.landmark_lists import named_as, read_any_landmarks
-from dataset.formats.recognise import Format, open_source
+from dataset.formats.recognise import open_source
 from dataset.formats.source import Record, Source
 from dataset.photographs.align import AlignError
 from dataset.photographs.assembly import SplitWriter, is_prepared, parse_sizes, publish, refuse_file, staging
@@ -32,67 +28,24 @@ from dataset.photographs.landmark_check import LandmarkCheck
 from dataset.photographs.layout import NOBODY, PAIRS, SPLITS, UNLABELLED, Face, made_here, split_folder
 from dataset.photographs.pairs import Pair, read_pairs, write_pairs_among
 from dataset.photographs.photograph_folders import passed_over_words
-from dataset.photographs.prepared_report import count_people, tell_problems, tell_splits
+from dataset.photographs.prepared_report import count_people, tell_problems, tell_size, tell_splits
 from dataset.photographs.problems import PROBLEMS, Problem, as_csv, kinds, unusable, why_lost
 from dataset.photographs.selection import choose_people, duplicates, excluded, without
 from dataset.photographs.splits import FEWEST_PEOPLE, assign, parse_shares
+from dataset.prepare_config import (
+    PrepareConfig,
+    PrepareError,
+    made_of,
+    refuse_people,
+    refuse_source,
+    refuse_to_replace,
+)
+from dataset.store_files import Kind
+from dataset.store_writer import EncodedWriter, SourceWriter, StoreWriter
 from engine.cli import command
-from engine.errors import UserError
-from engine.files import sha256_of, write_text
+from engine.files import write_text
 from engine.runlog import progress_bar
 from engine.text import composed
-
-
-class PrepareError(UserError):
-    """Photographs that no data set can be made of."""
-
-
-@dataclass(frozen=True)
-class PrepareConfig:
-    """Align photographs, split them by person into train, val and test, and pack them.
-
-    PHOTOS is a folder of people's folders, a folder of files (with --identity-pattern), an index CSV (image,person and
-    further columns), a zip or tar archive of folders, RecordIO (.rec), Parquet or WebDataset shards, a verification set
-    (.bin), CelebA's folder, or folders with VGGFace2's or CASIA's lists of landmarks; its content tells which. Faces of
-    112x112 pixels are taken as they are; photographs are aligned by --landmarks or the lists beside them, else by a
-    detector (extra `detect`), on the largest face. What could not be used is listed in problems.csv. A split that
-    --val-people, --test-people, --val-folds or --test-folds fills holds those people alone; the others are shared out
-    by --split. Published parts are kept unless one of these is given. With --unlabelled nobody's people are read, and
-    all faces become training faces for distillation.
-    """
-
-    photos: Annotated[Path, typer.Argument(help="Folder, index CSV, archive, .rec, .bin, or folder of shards.")]
-    out: Annotated[Path, typer.Option(help="Folder that receives the splits.")] = Path("dataset")
-    format: Annotated[Format, typer.Option(help="What PHOTOS is; auto: what its content says.")] = "auto"
-    split: Annotated[
-        str, typer.Option(help="Shares of train, val and test; a split of share 0 is left out unless filled by name.")
-    ] = "80,10,10"
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0
-    identity_pattern: Annotated[
-        str | None,
-        typer.Option(help=r"Regular expression whose first group is the person in a file's name: '(.+)_\d+'."),
-    ] = None
-    unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Nobody says whose the faces are: all of them train, by distillation.")
-    ] = False
-    landmarks: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV (image, left_eye_x, left_eye_y ... mouth_right_y), or CelebA's, VGGFace2's, CASIA's list."
-        ),
-    ] = None
-    pairs: Annotated[Path | None, typer.Option(help="LFW pair list; each split keeps the pairs of its people.")] = None
-    val_folds: Annotated[str, typer.Option(help="Folds of --pairs whose people are val, e.g. 8 or 7,8.")] = ""
-    test_folds: Annotated[str, typer.Option(help="Folds of --pairs whose people are test.")] = ""
-    val_people: Annotated[Path | None, typer.Option(help="Text file: people of val, one a line.")] = None
-    test_people: Annotated[Path | None, typer.Option(help="Text file: people of test, one a line.")] = None
-    exclude: Annotated[
-        Path | None, typer.Option(help="Text file: people or images (paths below PHOTOS) to leave out, one a line.")
-    ] = None
-    vlr_sizes: Annotated[str, typer.Option(help="Sizes in pixels of the low-resolution copies, or none.")] = (
-        "8,12,16,24,32"
-    )
-    overwrite: Annotated[bool, typer.Option(help="Replace splits that are already there.")] = False
 
 
 def prepare(config: PrepareConfig) -> None:
@@ -103,6 +56,7 @@ def prepare(config: PrepareConfig) -> None:
         print(f"{config.out}: already prepared from these photographs with these settings")
         return
     _check_people(plan.photos, plan)
+    tell_size(sum(plan.split_of[photo.person] == "train" for photo in plan.photos), config.store)
     with staging(config.out) as folder:
         written = _write_splits(folder, plan)
         _check_people([photo for photos in written.values() for photo in photos], plan)
@@ -135,16 +89,18 @@ class _Plan:
     problems: list[Problem]
     """Grows by what cannot be read."""
     labelled: bool
+    store: Kind
     made_of: dict[str, Any]
 
 
 def _plan(config: PrepareConfig) -> _Plan:
-    _refuse_people(config)
+    refuse_people(config)
     shares, sizes_px = parse_shares(config.split), parse_sizes(config.vlr_sizes)
     landmarks = read_any_landmarks(config.landmarks) if config.landmarks else {}
     pattern = UNLABELLED if config.unlabelled else config.identity_pattern
     source = open_source(config.photos, config.format, pattern, made_here(config.out))
-    _refuse_to_replace(config, source)
+    refuse_to_replace(config, source)
+    refuse_source(config, source)
     photos = with_names([(each.name, each.person, dict(each.attributes)) for each in source.records])
     people = {photo.person for photo in photos}
     print(f"{config.photos}: {source.what}")
@@ -189,62 +145,9 @@ def _plan(config: PrepareConfig) -> _Plan:
         sizes_px,
         [*source.problems, *problems],
         not config.unlabelled,
-        _made_of(config, shares, sizes_px, hashes, source),
+        config.store,
+        made_of(config, shares, sizes_px, hashes, source),
     )
-
-
-def _refuse_people(config: PrepareConfig) -> None:
-    """Refuse options about people where there are none."""
-    given = {
-        "--split": config.split if config.split != PrepareConfig.split else "",
-        "--identity-pattern": config.identity_pattern,
-        "--pairs": config.pairs,
-        "--val-folds": config.val_folds,
-        "--test-folds": config.test_folds,
-        "--val-people": config.val_people,
-        "--test-people": config.test_people,
-    }
-    about_people = [name for name, value in given.items() if value]
-    if config.unlabelled and about_people:
-        raise PrepareError(f"--unlabelled: all faces train, and nobody's people are read; leave {about_people[0]} out")
-
-
-def _refuse_to_replace(config: PrepareConfig, source: Source) -> None:
-    """Refuse to read what the new splits take the place of."""
-    lists = [config.photos, config.landmarks, config.pairs, config.val_people, config.test_people, config.exclude]
-    replaced = [split_folder(config.out, split) for split in SPLITS] + [config.out / PROBLEMS]
-    places = {Path(os.path.realpath(place)): place for place in replaced}
-    for path in [*(path for path in lists if path), *source.lists, *source.files]:
-        real = Path(os.path.realpath(path))
-        place = next((places[place] for place in places if real.is_relative_to(place)), None)
-        if place:
-            raise PrepareError(f"{path}: stands in {place}, which the new splits replace; choose another --out")
-
-
-def _made_of(
-    config: PrepareConfig, shares: dict[str, float], sizes_px: list[int], hashes: dict[str, str], source: Source
-) -> dict[str, Any]:
-    """Return all that the result depends on; files by their content."""
-    images = [[record.name, record.person, hashes.get(record.name)] for record in source.records]
-    files = {
-        "landmarks": config.landmarks,
-        "pairs": config.pairs,
-        "val_people": config.val_people,
-        "test_people": config.test_people,
-        "exclude": config.exclude,
-    }
-    return {
-        "photos": sha256(json.dumps(images).encode()).hexdigest(),
-        "lists": [sha256_of(path) for path in source.lists],
-        "split": shares,
-        "seed": config.seed,
-        "identity_pattern": config.identity_pattern,
-        "val_folds": config.val_folds,
-        "test_folds": config.test_folds,
-        "vlr_sizes": sizes_px,
-        **({"unlabelled": True} if config.unlabelled else {}),
-        **{name: sha256_of(path) if path else None for name, path in files.items()},
-    }
 
 
 def _write_splits(folder: Path, plan: _Plan) -> dict[str, list[Photo]]:
@@ -255,7 +158,7 @@ def _write_splits(folder: Path, plan: _Plan) -> dict[str, list[Photo]]:
     with progress_bar(len(plan.photos), 0, "image", "preparing") as bar, ExitStack() as stack:
         writers = {
             split: stack.enter_context(
-                SplitWriter(split_folder(folder, split), plan.sizes_px, attributes, plan.labelled)
+                SplitWriter(split_folder(folder, split), plan.sizes_px, attributes, _store_writer(folder, split, plan))
             )
             for split in splits
         }
@@ -266,15 +169,25 @@ def _write_splits(folder: Path, plan: _Plan) -> dict[str, list[Photo]]:
     return written
 
 
+def _store_writer(folder: Path, split: str, plan: _Plan) -> StoreWriter:
+    place = split_folder(folder, split)
+    if split != "train" or plan.store == "raw":  # people look at the others, and evaluations read them
+        return StoreWriter(place, plan.labelled)
+    if plan.store == "encoded":
+        return EncodedWriter(place, plan.labelled)
+    return SourceWriter(place, plan.source.files[0], plan.labelled)
+
+
 def _write_face(writer: SplitWriter, photo: Photo, plan: _Plan, bar: "tqdm[Any]") -> bool:
     bar.update()
+    record = plan.records[photo.source]
     try:
-        data = plan.source.read(plan.records[photo.source])
+        data = plan.source.read(record)
         face = aligned_face(data, f"{plan.source.path}/{photo.source}", photo, plan.find_landmarks)
     except (ImageError, AlignError) as error:
         plan.problems.append(unusable(photo.source, photo.person, error))
         return False
-    writer.add(face, photo.image, photo.person, photo.source, photo.attributes)
+    writer.add(face, photo.image, photo.person, photo.source, photo.attributes, data, record.place)
     return True
 
 

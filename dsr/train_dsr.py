@@ -52,6 +52,7 @@ class TrainConfig:
     ] = field(default_factory=lambda: [AUTO])
     dataset: options.Datasets = field(default_factory=lambda: [Path("dataset")])
     shares: options.Shares = None
+    readers: options.Readers = 0
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/dsr")
     device: options.Device = "auto"
     precision: options.Precision = "auto"
@@ -117,7 +118,7 @@ def train(config: TrainConfig) -> None:
     blind = next((each for each in recognisers if each.network is None), None)
     if config.feature and blind is not None:
         raise UserError(f"--feature {config.feature}: {blind.source} is a black box without stages; pass --feature 0")
-    store = open_training(config.dataset, config.shares)
+    store = open_training(config.dataset, config.shares, config.readers)
     held_out = open_validation(config.dataset)
     if initial is None and len(store) < FEW_FACES:
         accelerator.print(f"{len(store)} faces are few to train on: --init default starts from the one that is shipped")

@@ -19,6 +19,10 @@ Shares = Annotated[
         "second, which are shown less or more often for it; none given: every face once."
     ),
 ]
+Readers = Annotated[
+    int,
+    typer.Option(min=0, help="Processes that decode each encoded data set ahead (dataset prepare --store); 0: none."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Processes = Annotated[
     int,

@@ -16,7 +16,7 @@ from engine.errors import UserError
 from engine.files import write_json
 from engine.text import read_json
 
-FREE_OPTIONS = frozenset({"device", "out", "overwrite", "save_every"})
+FREE_OPTIONS = frozenset({"device", "out", "overwrite", "readers", "save_every"})
 """Options that may differ between a run and its continuation: they do not change what is learned."""
 
 PLACES = frozenset({"adapter", "dataset", "dsr", "edgeface", "init", "teacher"})

@@ -47,7 +47,7 @@ def finetune(config: FinetuneConfig) -> None:
     accelerator = make_accelerator(pick_device(config.device), config.precision, config.accumulate)
     original = EdgeFaceEmbedding(config.edgeface, device=accelerator.device)
     dsr = _super_resolver(config, accelerator.device)
-    store = open_training(config.dataset, config.shares)
+    store = open_training(config.dataset, config.shares, config.readers)
     held_out = open_validation(config.dataset)
     batches = _batches(config, store, accelerator)
     inputs = {"edgeface": original.sha256, "train": store.sha256, "validation": held_out.sha256}

@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset.photographs.layout import HR_FOLDER, INDEX, SPLITS, VLR_FOLDER, split_folder
-from dataset.store import FaceStore, StoreError, StoreWriter
+from dataset.store import FaceStore
+from dataset.store_files import StoreError
+from dataset.store_writer import StoreWriter
 from dataset.views.degrade import shrink
 from dataset.views.resize import FACE_PX
 from engine.errors import UserError
@@ -183,13 +185,15 @@ class SplitWriter:
         folder: The split's folder, new.
         sizes_px: Sizes of the low-resolution copies.
         attributes: Names of further index columns.
-        labelled: Whether it is known whose the faces are.
+        store: Receives the faces, in that folder; None: their pixels. Of others than pixels no pictures are written.
     """
 
-    def __init__(self, folder: Path, sizes_px: list[int], attributes: list[str], labelled: bool = True) -> None:
+    def __init__(
+        self, folder: Path, sizes_px: list[int], attributes: list[str], store: StoreWriter | None = None
+    ) -> None:
         self._folder, self._sizes_px = folder, sizes_px
         self._columns = ["image", "person", "source", *attributes]
-        self._store = StoreWriter(folder, labelled)
+        self._store = store or StoreWriter(folder)
         self._waiting: list[tuple[str, NDArray[np.uint8]]] = []
 
     def __enter__(self) -> Self:
@@ -204,12 +208,20 @@ class SplitWriter:
         return self
 
     def add(
-        self, face: NDArray[np.uint8], image: str, person: str, source: str, attributes: dict[str, str] | None = None
+        self,
+        face: NDArray[np.uint8],
+        image: str,
+        person: str,
+        source: str,
+        attributes: dict[str, str] | None = None,
+        data: bytes = b"",
+        place: Any = None,
     ) -> None:
-        """Add a (112, 112, 3) uint8 RGB face under its path below `hr_images`."""
-        self._store.add(face, image, person)
+        """Add a (112, 112, 3) uint8 RGB face under its path below `hr_images`; the others as for `StoreWriter.add`."""
+        self._store.add(face, image, person, data, place)
         self._rows.writerow({"image": image, "person": person, "source": source, **(attributes or {})})
-        self._waiting.append((image, face))
+        if self._store.kind == "raw":
+            self._waiting.append((image, face))
         if len(self._waiting) == _BATCH:
             self._write_images()
 
@@ -256,8 +268,8 @@ def _read_record(path: Path) -> dict[str, Any]:
 def _difference(earlier: Any, now: dict[str, Any]) -> str:
     if not isinstance(earlier, dict):
         return f"{RECORD} is damaged"
-    for key in now:
-        if earlier.get(key) != now[key]:
-            values = [json.dumps(value, ensure_ascii=False) for value in (earlier.get(key), now[key])]
+    for key in dict.fromkeys([*now, *earlier]):
+        if earlier.get(key) != now.get(key):
+            values = [json.dumps(value, ensure_ascii=False) for value in (earlier.get(key), now.get(key))]
             return f"{key}: {values[0][:40]} there, {values[1][:40]} now"
     return ""

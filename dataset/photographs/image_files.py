@@ -20,7 +20,7 @@ from dataset.photographs.pixels_alone import pixels_alone
 from engine.errors import UserError
 from engine.files import atomic_path
 
-_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error, zlib.error)
+DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error, zlib.error)
 """What Pillow's decoders raise on damaged files."""
 
 _TURNS: dict[Any, Image.Transpose] = {
@@ -66,7 +66,7 @@ def image_size(path: Path) -> tuple[int, int] | None:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 return image.size
-    except (ImageError, Image.DecompressionBombError, *_DECODER_ERRORS):
+    except (ImageError, Image.DecompressionBombError, *DECODER_ERRORS):
         return None
 
 
@@ -141,7 +141,7 @@ def _decoded_whole(source: Path | io.BytesIO, name: Path | str) -> NDArray[np.ui
         raise _DamagedError(
             f"{name}: not an image in a known format; convert it to PNG or JPEG, or remove it"
         ) from None
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise _unreadable(Path(name), error) from None
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -169,7 +169,7 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()  # what is at fault in the pixels shows here
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
-    except _DECODER_ERRORS:
+    except DECODER_ERRORS:
         turn = None
     return image if turn is None else image.transpose(turn)
 

@@ -6,12 +6,24 @@ from typing import Any
 
 from dataset.photographs.layout import SPLITS, split_folder
 from dataset.photographs.problems import PROBLEMS, Problem, kinds, of_another_version
+from dataset.store_files import SIZE_PX, Kind
+
+_MANY = 500_000
 
 
 def count_people(person: list[str]) -> dict[str, Any]:
     """Return how many people and images a split has, by the person of each image."""
     images = Counter(person)
     return {"people": len(images), "images": len(person), "people_with_one_image": list(images.values()).count(1)}
+
+
+def tell_size(count: int, kind: Kind) -> None:
+    """Say what many training faces take as pixels, and what takes less."""
+    if kind == "raw" and count >= _MANY:
+        print(
+            f"{count:,} training faces take {count * SIZE_PX**2 * 3 / 1e9:.0f} GB as pixels; --store encoded keeps "
+            "them as they were compressed, and decodes each batch"
+        )
 
 
 def tell_splits(out: Path, counts: dict[str, dict[str, Any]], labelled: bool, pairs: int | None) -> None:

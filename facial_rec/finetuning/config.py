@@ -33,6 +33,7 @@ class FinetuneConfig:
     ] = "runs/dsr/best.pth"
     dataset: options.Datasets = field(default_factory=lambda: [Path("dataset")])
     shares: options.Shares = None
+    readers: options.Readers = 0
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/edgeface")
     device: options.Device = "auto"
     precision: options.Precision = "auto"

@@ -60,6 +60,7 @@ def _embed_all(recogniser: nn.Module, store: TrainingFaces, device: torch.device
     parts: tuple[list[Tensor], list[Tensor]] = ([], [])
     starts = range(0, len(store), BATCH)
     for start in tqdm(starts, desc="HR targets", unit="batch", disable=len(starts) < 20):
+        store.expect(np.arange(start + BATCH, min(start + 2 * BATCH, len(store))))
         faces = store.batch(np.arange(start, min(start + BATCH, len(store)))).to(device).float().div_(255)
         parts[0].append(recogniser(faces).half())
         parts[1].append(recogniser(faces.flip(3)).half())

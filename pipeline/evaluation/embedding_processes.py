@@ -2,9 +2,6 @@
 
 import logging
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import UserError
+from engine.processes import follow_parent
 from pipeline.evaluation.faces import Picture
 from pipeline.evaluation.systems import Networks
 
@@ -81,21 +79,12 @@ _networks: Networks | None = None
 
 def _begin(load: Load, device: torch.device, count: int, begun: "Synchronized[int]") -> None:
     global _networks
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
+    follow_parent()
     logging.getLogger("facial_rec").setLevel(logging.WARNING)  # the first process has said what it loaded
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(max(1, torch.get_num_threads() // count))
     with begun.get_lock():
         number, begun.value = begun.value, begun.value + 1
     _networks = load(device_of(number, device))
-
-
-def _end_with_parent() -> None:
-    """End when the first process is gone, were it killed: nobody else would tell."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _embed(embed: Embed, faces: Faces) -> NDArray[np.float32]:

@@ -9,7 +9,9 @@ import torch
 
 from dataset.batches import LowResolutionBatches, View
 from dataset.joined_store import UNKNOWN, JoinedStore, JoinError, open_training, open_validation
-from dataset.store import FaceStore, StoreError, StoreWriter
+from dataset.store import FaceStore
+from dataset.store_files import StoreError
+from dataset.store_writer import StoreWriter
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.store import FaceStore, StoreError
+from dataset.store import FaceStore
+from dataset.store_files import StoreError
 
 
 @pytest.fixture

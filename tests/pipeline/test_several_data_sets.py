@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from dataset.batches import LowResolutionBatches
-from dataset.store import FaceStore, StoreWriter
+from dataset.store import FaceStore
+from dataset.store_writer import StoreWriter
 from dataset.synthetic.people import synthetic_faces
 from dsr.train_dsr import main as train_dsr
 from engine.checkpoint import load_checkpoint
