@@ -6,6 +6,7 @@ What a batch holds does not depend on who decodes it, nor on what was announced.
 import hashlib
 import io
 import multiprocessing
+import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -62,11 +63,12 @@ class EncodedFaces:
         return faces
 
     def decode_ahead(self, processes: int) -> None:
-        """Start processes that decode what `expect` announces; 0: none."""
+        """Start processes that decode what `expect` announces, and end with this object; 0: none."""
         self._processes = processes
         if processes and self._pool is None:
             context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's threads
             self._pool = ProcessPoolExecutor(processes, context, _begin, (self._path, self._header))
+            weakref.finalize(self, self._pool.shutdown, cancel_futures=True)
 
     def expect(self, rows: NDArray[np.int64]) -> None:
         """Announce the rows that are asked for after the next ones; those of two announcements ago are forgotten."""

@@ -1,5 +1,7 @@
 """Training faces that stay compressed: the same batches as those of pixels, whoever decodes them."""
 
+import gc
+import multiprocessing
 import os
 import signal
 import time
@@ -34,6 +36,13 @@ def call(main, *arguments):
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
     return ended.value.code
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left():
+    yield
+    gc.collect()
+    assert multiprocessing.active_children() == []
 
 
 @pytest.fixture(scope="module")
