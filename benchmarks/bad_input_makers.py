@@ -12,6 +12,7 @@ from PIL import Image
 
 from dataset.photographs.align import ARCFACE_TEMPLATE
 from dataset.photographs.intake import POINTS
+from dataset.store_writer import StoreWriter
 from dsr.network import DSR
 
 Make = Callable[[Path], object]
@@ -78,6 +79,12 @@ def half_a_list(place: Path) -> None:
     header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
     (place / "tiny" / "probe_img_ID_pairs.mat").write_bytes(header + b"\x0e\0\0\0\xff\xff\0\0" + b"\x06\0\0\0" * 3)
     (place / "tiny" / "gallery_match_img_ID_pairs.mat").write_bytes(header + b"\x0e\0\0\0\xff\xff\0\0")
+
+
+def strangers(place: Path) -> None:
+    """Pack a face of nobody known."""
+    with StoreWriter(place / "nobody" / "train_processed", labelled=False) as writer:
+        writer.add(np.zeros((112, 112, 3), np.uint8), "unlabelled/face.png", "unlabelled")
 
 
 def changed_weights(name: str, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Make:

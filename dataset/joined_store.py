@@ -164,7 +164,7 @@ def _parse_shares(text: str, count: int) -> list[float]:
     except ValueError:
         shares = []
     if len(shares) != count or not all(0 < share < float("inf") for share in shares):
-        raise JoinError(f"--shares {text}: give a number above 0 for each of the {count} data sets, such as 3,1")
+        raise JoinError(f"--shares {text}: give a number above 0 for each --dataset ({count} now), such as 3,1")
     return shares
 
 

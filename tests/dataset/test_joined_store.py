@@ -120,7 +120,7 @@ def test_validation_faces_are_those_of_the_first_that_has_some(sets: list[Path])
     [
         ([], None, "at least one"),
         ([0, 1, 0], None, "the same faces as"),
-        ([0, 1], "1", "a number above 0 for each of the 2 data sets"),
+        ([0, 1], "1", r"a number above 0 for each --dataset \(2 now\)"),
         ([0, 1], "1,0", "a number above 0"),
         ([0, 1], "1,nan", "a number above 0"),
         ([0, 1], "1;2", "a number above 0"),
